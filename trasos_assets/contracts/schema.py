@@ -1,0 +1,105 @@
+"""From a contract to a Pandera schema, and from Pandera's errors to sentences without personal data."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import ibis
+import pandera.errors
+import pandera.ibis as pa
+
+from trasos_assets.contracts.model import Contract, Rule
+
+SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken promise: which rule, how many rows where known, and a few of them with personal data hashed."""
+
+    rule: str
+    message: str
+
+
+def _check(rule: Rule) -> pa.Check:
+    def holds(data: pa.IbisData) -> ibis.Table:
+        return data.table.select(holds=rule.holds(data.table).fill_null(True))
+
+    # Without a bound on failure cases Pandera drags every failing row through Python.
+    return pa.Check(holds, name=rule.name, n_failure_cases=SHOWN_FAILURES)
+
+
+def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
+    """Columns, nullability, primary key and rules as one Pandera schema.
+
+    Array types are unknown to Pandera's Ibis engine: such a column is declared without a type here, and the store
+    casts it to the contract's type when it writes.
+    """
+    columns = {
+        column.name: pa.Column(
+            None if column.type.startswith("array") else ibis.dtype(column.type),
+            nullable=column.nullable,
+            description=column.description,
+            metadata={"pii": column.pii},
+        )
+        for column in contract.columns
+    }
+    return pa.DataFrameSchema(
+        columns,
+        checks=[_check(rule) for rule in contract.rules],
+        unique=list(contract.primary_key),  # Column(unique=True) passes duplicates on Ibis; frame-level unique works
+        strict=True,
+        name=contract.name,
+        description=contract.description,
+        metadata={"owner": contract.owner, "version": contract.version},
+    )
+
+
+def masked(value: object) -> str:
+    """A stand-in for a personal value that is the same for the same value: the first 8 hex digits of its hash."""
+    return "#" + hashlib.sha256(str(value).encode()).hexdigest()[:8]
+
+
+def _shown(contract: Contract, error: pandera.errors.SchemaError) -> str:
+    cases = error.failure_cases
+    if not hasattr(cases, "columns") or "failure_case" not in cases.columns:
+        return ""
+    shown = []
+    for case in list(cases["failure_case"])[:SHOWN_FAILURES]:
+        if isinstance(case, dict):
+            key = {k: case[k] for k in contract.primary_key if k in case}
+            shown.append(str({k: masked(v) if k in contract.pii else str(v) for k, v in key.items()}))
+    return f" e.g. {'; '.join(shown)}" if shown else ""
+
+
+def violations(contract: Contract, table: ibis.Table) -> list[Violation]:
+    """Validate a whole table in the engine; empty if it keeps the contract.
+
+    Messages name the rule and the primary keys of a few rows, never a personal value.
+    """
+    try:
+        contract.schema.validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        found = []
+        for error in errors.schema_errors:
+            reason = error.reason_code.name.lower() if error.reason_code else "broken"
+            name = getattr(error.check, "name", None) or str(error.check)
+            if reason == "duplicates":
+                name = "primary_key_is_unique"
+                text = f"{contract.name}: rows share the primary key {', '.join(contract.primary_key)}"
+            elif reason == "dataframe_check":
+                text = f"{contract.name}: rule {name} is broken{_shown(contract, error)}"
+            elif reason == "series_contains_nulls":
+                column = getattr(error.schema, "name", "?")
+                name = f"{column}_is_never_null"
+                text = f"{contract.name}: column {column} holds nulls"
+            else:
+                text = (
+                    f"{contract.name}: {reason.replace('_', ' ')}: {error}"
+                    if not contract.pii
+                    else (f"{contract.name}: {reason.replace('_', ' ')} ({name})")
+                )
+            found.append(Violation(str(name), text))
+        return found
+    return []

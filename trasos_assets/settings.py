@@ -1,0 +1,86 @@
+"""Every setting of the platform, in one class, read from the environment (prefix ``TRASOS_``)."""
+
+import functools
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one installation. A field ``late_days`` is set by ``TRASOS_LATE_DAYS``."""
+
+    model_config = SettingsConfigDict(env_prefix="TRASOS_", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="Holds landing/, lake/, reports/, trasos.duckdb, dagster_home/.")
+    start_date: date | None = Field(None, description="First day of the lake. Default: the first landed day.")
+    timezone: str = Field("UTC", description="The business time zone: it decides on which day an event falls.")
+    currency: str = Field("GBP", description="The one currency of prices and costs; others are quarantined.")
+
+    late_days: int = Field(
+        3, ge=0, le=60, description="Events this late still restate their day; later are quarantined."
+    )
+    dedup_days: int = Field(7, ge=0, le=60, description="Received days within which one event id is one event.")
+    session_days: int = Field(1, ge=1, description="Days a session may span.")
+    max_line_bytes: int = Field(1_000_000, ge=1_000, description="A longer line is quarantined as line_too_long.")
+    max_file_bytes: int = Field(20_000_000_000, ge=1, description="Decompressed size above which a file is refused.")
+    landing_wait_hours: int = Field(6, ge=0, description="A file unreadable for longer than this fails its check.")
+    bot_events_per_day: int = Field(2_000, ge=1, description="A visitor with more events on a day is marked a bot.")
+
+    seed: int = Field(42, description="Seed of everything random on the platform.")
+    threads: int = Field(0, ge=0, description="Engine threads; 0 lets the engine take every core.")
+    memory_limit: str = Field("60%", description="Memory the engine may use before it spills, e.g. 4GB or 60%.")
+
+    top_k: int = Field(20, ge=1, le=200, description="Recommendations per person.")
+    als_factors: int = Field(64, ge=1)
+    als_regularization: float = Field(30.0, gt=0)
+    als_alpha: float = Field(3.0, gt=0)
+    als_iterations: int = Field(15, ge=1)
+    test_days: int = Field(7, ge=1, description="Days of truth after the split when models are compared.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no IANA time zone; use a name such as Europe/London") from error
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def landing_dir(self) -> Path:
+        """Where files arrive: ``landing/<dataset>/dt=YYYY-MM-DD/``."""
+        return self.data_dir / "landing"
+
+    @property
+    def lake_dir(self) -> Path:
+        """Where tables live: ``lake/<team>/<table>/``."""
+        return self.data_dir / "lake"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where pages for people live, the dashboard among them."""
+        return self.data_dir / "reports"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file of views for BI tools and data scientists."""
+        return self.data_dir / "trasos.duckdb"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance: runs, event log, schedules."""
+        return self.data_dir / "dagster_home"
+
+
+@functools.lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once; tests call ``get_settings.cache_clear()``."""
+    return Settings()
