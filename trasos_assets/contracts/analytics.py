@@ -139,7 +139,7 @@ RETENTION_COHORTS = Contract(
 TIME_TO_RETURN = Contract(
     name="time_to_return",
     owner="analytics",
-    description="Days from a first to a second order by Kaplan-Meier; who has not returned is censored at the watermark.",
+    description="Days from a first to a second order by Kaplan-Meier; those not yet back are censored.",
     columns=(
         Column("segment", TEXT, "all, or channel:<name> of the first order."),
         Column("days", INT32, "Days since the first order."),

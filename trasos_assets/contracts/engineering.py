@@ -11,6 +11,7 @@ FILE_HASH = Column("file_hash", TEXT, "Hash of the delivery (path and content) t
 LINE = Column("line", INT64, "Line number in the delivery, from 1.")
 REASONS = Column("reasons", TEXT, "Every rule that the line breaks, comma separated.", nullable=True)
 
+DELIVERY_STATES = ("pending", "accepted", "waiting", "rejected", "superseded")
 INTERACTION_TYPES = ("page_view", "click", "add_to_cart", "remove_from_cart", "purchase", "cancellation")
 
 
@@ -59,9 +60,7 @@ LANDING_LEDGER = Contract(
         Column("run_id", TEXT, "The Dagster run that took it.", nullable=True),
     ),
     primary_key=("delivery",),
-    rules=(
-        Rule("unknown_state", lambda t: t.state.isin(("pending", "accepted", "waiting", "rejected", "superseded"))),
-    ),
+    rules=(Rule("unknown_state", lambda t: t.state.isin(DELIVERY_STATES)),),
     volatile=True,
 )
 

@@ -8,8 +8,12 @@ rule's name; a line that is no JSON object, or whose value has another type, is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column, Rule
+
+if TYPE_CHECKING:
+    import ibis
 
 EVENT_TYPES = (
     "page_view",
@@ -46,6 +50,10 @@ class LandingFormat:
 
 def _optional(name: str, type_: str, description: str, *, pii: bool = False) -> Column:
     return Column(name, type_, description, nullable=True, pii=pii)
+
+
+def _not_empty(value: ibis.Value) -> ibis.Value:
+    return (value != "").fill_null(True)
 
 
 EVENT = LandingFormat(
@@ -101,7 +109,7 @@ EVENT = LandingFormat(
         Rule("event_id_too_long", lambda t: t.event_id.length() <= MAX_ID_LENGTH),
         Rule(
             "empty_id",
-            lambda t: (t.event_id != "") & (t.visitor_id != "").fill_null(True) & (t.customer_id != "").fill_null(True),
+            lambda t: (t.event_id != "") & _not_empty(t.visitor_id) & _not_empty(t.customer_id),
         ),
     ),
 )
