@@ -1,0 +1,80 @@
+"""Reference data: catalogue, spend, assignments; who is who; how far the data reaches."""
+
+import ibis
+
+from trasos_assets.contracts.engineering import (
+    ASSIGNMENTS,
+    CATALOGUE_HISTORY,
+    IDENTITIES,
+    ITEM_CATALOGUE,
+    QUARANTINED_RECORDS,
+    SPEND,
+    WATERMARK,
+)
+from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, MARKETING_SPEND
+from trasos_assets.lake.table import TableCheck, table
+from trasos_assets.landing import snapshots
+from trasos_assets.settings import get_settings
+from trasos_assets.trust import classify, identity
+
+
+@table(QUARANTINED_RECORDS, parameters=("currency",))
+def quarantined_records(
+    raw_catalogue: ibis.Table, raw_marketing_spend: ibis.Table, raw_assignments: ibis.Table
+) -> ibis.Table:
+    """Refused lines of all reference data."""
+    currency = get_settings().currency
+    landed = ((raw_catalogue, CATALOGUE), (raw_marketing_spend, MARKETING_SPEND), (raw_assignments, ASSIGNMENT))
+    return ibis.union(*(classify.quarantined_records(raw, form, currency=currency) for raw, form in landed))
+
+
+@table(CATALOGUE_HISTORY, parameters=("currency",))
+def catalogue_history(raw_catalogue: ibis.Table) -> ibis.Table:
+    """Every state of every item."""
+    records = classify.accepted_records(raw_catalogue, CATALOGUE, currency=get_settings().currency)
+    return snapshots.catalogue_history(records)
+
+
+def _items_lost(catalogue: ibis.Table, catalogue_history: ibis.Table) -> ibis.Table:
+    return catalogue_history.anti_join(catalogue, "item_id").select("item_id", "valid_from")
+
+
+@table(
+    ITEM_CATALOGUE,
+    checks=[TableCheck("every_item_has_a_state", _items_lost, "Every item of the history has a latest state.")],
+)
+def catalogue(catalogue_history: ibis.Table) -> ibis.Table:
+    """The latest state of every item."""
+    return snapshots.latest_catalogue(catalogue_history)
+
+
+@table(SPEND, parameters=("currency",))
+def marketing_spend(raw_marketing_spend: ibis.Table) -> ibis.Table:
+    """Cost of every campaign and day."""
+    records = classify.accepted_records(raw_marketing_spend, MARKETING_SPEND, currency=get_settings().currency)
+    return snapshots.latest_spend(records)
+
+
+@table(ASSIGNMENTS)
+def assignments(raw_assignments: ibis.Table) -> ibis.Table:
+    """The arm of every unit."""
+    records = classify.accepted_records(raw_assignments, ASSIGNMENT, currency=get_settings().currency)
+    return snapshots.first_assignments(records)
+
+
+@table(IDENTITIES)
+def identities(clean_events: ibis.Table) -> ibis.Table:
+    """Which customer a visitor was, and when."""
+    return identity.identities(clean_events)
+
+
+@table(WATERMARK)
+def watermark(event_states: ibis.Table, clean_events: ibis.Table) -> ibis.Table:
+    """The days that the lake covers.
+
+    The last received day is that of the latest line, whatever became of it: a day of nothing but refused lines has
+    landed too.
+    """
+    received = event_states.agg(first_day=event_states.day.min(), data_through=event_states.day.max())
+    covered = received.filter(received.data_through.notnull())
+    return covered.cross_join(clean_events.agg(last_event_at=clean_events.occurred_at.max()))

@@ -1,0 +1,67 @@
+"""The DuckDB engine: one connection a process, spilling to disk, shared by inputs, assets, checks and IO manager."""
+
+import functools
+import os
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
+import dagster as dg
+import ibis
+from dagster_duckdb import DuckDBResource
+
+from trasos_assets.lake.store import LakeStore
+from trasos_assets.settings import Settings, get_settings
+
+_open = ExitStack()  # keeps the resource's connection alive: Ibis expressions die with it
+
+
+def _memory_limit(setting: str) -> str:
+    """DuckDB wants bytes; a share such as 60% is taken of the machine's memory (or of its cgroup's limit)."""
+    if not (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", setting)):
+        return setting
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cgroup = Path("/sys/fs/cgroup/memory.max")
+    if cgroup.exists() and (limit := cgroup.read_text().strip()).isdigit():
+        total = min(total, int(limit))
+    return f"{int(total * float(match.group(1)) / 100 / 2**20)}MiB"
+
+
+@functools.cache
+def connect(temp_directory: Path, memory_limit: str, threads: int) -> "ibis.backends.duckdb.Backend":
+    """One in-memory Ibis backend per process and setting, built on the dagster-duckdb resource."""
+    temp_directory.mkdir(parents=True, exist_ok=True)
+    config: dict[str, str | int] = {
+        "memory_limit": _memory_limit(memory_limit),
+        "temp_directory": str(temp_directory),
+        "TimeZone": "UTC",
+    }
+    if threads:
+        config["threads"] = threads
+    resource = DuckDBResource(database=":memory:", connection_config=config)
+    return ibis.duckdb.from_connection(_open.enter_context(resource.get_connection()))
+
+
+def open_lake(settings: Settings | None = None) -> LakeStore:
+    """The lake of the given settings (of this process by default) on this process's engine."""
+    chosen = settings or get_settings()
+    backend = connect(chosen.lake_dir / ".spill", chosen.memory_limit, chosen.threads)
+    return LakeStore(chosen.lake_dir, backend)
+
+
+class Lake(dg.ConfigurableResource):
+    """The lake as a Dagster resource."""
+
+    data_dir: str = ""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings with this resource's data folder, if it was given one."""
+        return (
+            get_settings() if not self.data_dir else get_settings().model_copy(update={"data_dir": Path(self.data_dir)})
+        )
+
+    @property
+    def store(self) -> LakeStore:
+        """The table store."""
+        return open_lake(self.settings)

@@ -1,0 +1,63 @@
+"""What a lake was made with: format version, time zone and first day. It refuses to open with others."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from trasos_assets.lake.store import LakeError
+
+FORMAT_VERSION = 1
+FORMAT_FILE = "_format.json"
+
+
+@dataclass(frozen=True)
+class LakeFormat:
+    """The three facts that every partition of a lake depends on."""
+
+    start_date: date
+    timezone: str
+    version: int = FORMAT_VERSION
+
+
+def read_format(lake: Path) -> LakeFormat | None:
+    """The lake's format, or None if there is no lake yet.
+
+    Raises:
+        LakeError: the file cannot be read, or the lake was written by another version.
+    """
+    path = lake / FORMAT_FILE
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        found = LakeFormat(date.fromisoformat(stored["start_date"]), stored["timezone"], stored["version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{path} cannot be read ({error}); restore it from a backup, or move the lake away") from error
+    if found.version != FORMAT_VERSION:
+        raise LakeError(
+            f"{path}: lake format {found.version}, this release reads {FORMAT_VERSION}; "
+            "move the lake away and run again from landing"
+        )
+    return found
+
+
+def open_format(lake: Path, *, start_date: date, timezone: str) -> LakeFormat:
+    """Write the format of a new lake, or check that an existing one was made with the same time zone.
+
+    Raises:
+        LakeError: the lake has another time zone.
+    """
+    found = read_format(lake)
+    if found is None:
+        found = LakeFormat(start_date, timezone)
+        lake.mkdir(parents=True, exist_ok=True)
+        scratch = lake / f"{FORMAT_FILE}.new"
+        scratch.write_text(json.dumps(asdict(found) | {"start_date": start_date.isoformat()}, indent=1) + "\n")
+        scratch.replace(lake / FORMAT_FILE)
+    if found.timezone != timezone:
+        raise LakeError(
+            f"the lake {lake} was made with TRASOS_TIMEZONE={found.timezone}, not {timezone}: its days would be cut "
+            "elsewhere. Set it back, or start a new TRASOS_DATA_DIR"
+        )
+    return found

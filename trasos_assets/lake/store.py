@@ -1,0 +1,304 @@
+"""Tables as Parquet on disk: one file a partition, staged beside the table, published by one rename.
+
+``<lake>/<team>/<table>/day=YYYY-MM-DD/part-0.parquet`` for tables partitioned by day, ``<lake>/<team>/<table>/
+part-0.parquet`` for the others. Readers see a partition as it was before a publish or as it is after, never between.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import ibis
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from trasos_assets.contracts.model import DAY, Contract
+
+PART = "part-0.parquet"
+ROW_GROUP_SIZE = 122_880
+_DAY_FOLDER = re.compile(r"^day=(\d{4}-\d{2}-\d{2})$")
+
+
+class LakeError(Exception):
+    """The store refuses what it was asked to do; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A computed table on disk, not yet visible. ``days`` is None for an unpartitioned table."""
+
+    contract: Contract
+    folder: Path
+    days: tuple[date, ...] | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The staged files, one a partition."""
+        if self.days is None:
+            return (self.folder / PART,)
+        return tuple(self.folder / _day_folder(day) / PART for day in self.days)
+
+    @property
+    def rows(self) -> int:
+        """Rows over all staged partitions, from the Parquet footers."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes over all staged partitions."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def _day_folder(day: date) -> str:
+    return f"{DAY}={day.isoformat()}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str | Path) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def duckdb_type(ibis_type: str) -> str:
+    """The DuckDB name of a contract's Ibis type."""
+    if ibis_type.startswith("array<"):
+        return duckdb_type(ibis_type[len("array<") : -1]) + "[]"
+    named = {
+        "string": "VARCHAR",
+        "int32": "INTEGER",
+        "int64": "BIGINT",
+        "float32": "FLOAT",
+        "float64": "DOUBLE",
+        "boolean": "BOOLEAN",
+        "date": "DATE",
+        "timestamp(6)": "TIMESTAMP",
+    }
+    return named.get(ibis_type, ibis_type.upper())
+
+
+def select_from_files(contract: Contract, files: Iterable[Path]) -> str:
+    """SQL that reads a contract's columns by name from its files; no rows and right types if there are no files.
+
+    A column that older files do not have reads as null.
+    """
+    paths = list(files)
+    if not paths:
+        columns = ", ".join(f"NULL::{duckdb_type(c.type)} AS {_quoted(c.name)}" for c in contract.columns)
+        return f"SELECT {columns} WHERE false"
+    listed = ", ".join(_text(path) for path in paths)
+    hive = (
+        f", hive_partitioning=true, hive_types={{{DAY}: DATE}}" if contract.partitioned else ", hive_partitioning=false"
+    )
+    names = ", ".join(_quoted(name) for name in contract.column_names)
+    return f"SELECT {names} FROM read_parquet([{listed}], union_by_name=true{hive})"  # noqa: S608 - quoted above
+
+
+class LakeStore:
+    """Reads and writes the tables below one folder with one Ibis backend."""
+
+    def __init__(self, root: Path, backend: ibis.backends.duckdb.Backend) -> None:
+        self.root = root
+        self.backend = backend
+
+    def folder(self, contract: Contract) -> Path:
+        """Where the table lives."""
+        return self.root / contract.owner / contract.name
+
+    def file(self, contract: Contract, day: date | None = None) -> Path:
+        """The file of one partition, whether it exists or not."""
+        folder = self.folder(contract)
+        return folder / PART if day is None else folder / _day_folder(day) / PART
+
+    def days(self, contract: Contract) -> list[date]:
+        """Published days of a partitioned table, in order."""
+        folder = self.folder(contract)
+        if not folder.is_dir():
+            return []
+        matches = (_DAY_FOLDER.match(entry.name) for entry in folder.iterdir())
+        days = sorted(date.fromisoformat(match.group(1)) for match in matches if match)
+        return [day for day in days if self.file(contract, day).exists()]
+
+    def exists(self, contract: Contract) -> bool:
+        """Whether anything of the table is published."""
+        return bool(self.days(contract)) if contract.partitioned else self.file(contract).exists()
+
+    def files(self, contract: Contract, *, first: date | None = None, last: date | None = None) -> list[Path]:
+        """Published files, of the days from ``first`` to ``last`` (both included) where given."""
+        if not contract.partitioned:
+            file = self.file(contract)
+            return [file] if file.exists() else []
+        return [
+            self.file(contract, day)
+            for day in self.days(contract)
+            if (first is None or day >= first) and (last is None or day <= last)
+        ]
+
+    def read(self, contract: Contract, *, first: date | None = None, last: date | None = None) -> ibis.Table:
+        """The published table as an Ibis expression; a partition that is missing reads as empty."""
+        return self.table_of(contract, self.files(contract, first=first, last=last))
+
+    def table_of(self, contract: Contract, files: Iterable[Path]) -> ibis.Table:
+        """An Ibis expression over given files of a contract."""
+        view = f"{contract.name}_{uuid.uuid4().hex[:12]}"
+        self.backend.raw_sql(f"CREATE TEMP VIEW {view} AS {select_from_files(contract, files)}")
+        return self.backend.table(view)
+
+    def row_counts(self, contract: Contract) -> int:
+        """Published rows, from the Parquet footers."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files(contract))
+
+    def conform(self, contract: Contract, table: ibis.Table) -> ibis.Table:
+        """Columns by name in the contract's order, cast to its types.
+
+        Raises:
+            LakeError: a column is missing or the contract does not know it.
+        """
+        missing = [name for name in contract.column_names if name not in table.columns]
+        unknown = [name for name in table.columns if name not in contract.column_names]
+        if missing or unknown:
+            raise LakeError(
+                f"table {contract.name} does not fit its contract (trasos_assets/contracts/{contract.owner}.py): "
+                + "; ".join(
+                    part
+                    for part in (
+                        f"missing columns {missing}" if missing else "",
+                        f"columns the contract does not know {unknown}" if unknown else "",
+                    )
+                    if part
+                )
+            )
+        types = {name: ibis.dtype(type_) for name, type_ in contract.types.items()}
+        return table.select(
+            **{
+                name: table[name] if table[name].type() == type_ else table[name].cast(type_)
+                for name, type_ in types.items()
+            }
+        )
+
+    def stage(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> Staged:
+        """Compute a table and write it beside the published one, sorted by primary key.
+
+        ``days`` are the partitions to write; each gets a file, with no rows where the table has none of that day, and
+        rows of other days are left out.
+        """
+        conformed = self.conform(contract, table)
+        folder = self.folder(contract) / f".staging-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        order = ", ".join(_quoted(name) for name in contract.primary_key if name != DAY or not contract.partitioned)
+        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
+        held = f"staged_{uuid.uuid4().hex[:12]}"
+        try:
+            if days is None:
+                staged = Staged(contract, folder, None)
+                self.backend.to_parquet(
+                    conformed.order_by(list(contract.primary_key)),
+                    staged.files[0],
+                    compression="zstd",
+                    row_group_size=ROW_GROUP_SIZE,
+                )
+            else:
+                staged = Staged(contract, folder, tuple(sorted(days)))
+                bounded = (
+                    conformed.filter(conformed[DAY].between(staged.days[0], staged.days[-1]))
+                    if staged.days
+                    else conformed
+                )
+                self.backend.create_table(held, bounded, temp=True)
+                names = ", ".join(_quoted(name) for name in contract.column_names if name != DAY)
+                for day, file in zip(staged.days or (), staged.files, strict=True):
+                    file.parent.mkdir()
+                    select = f"SELECT {names} FROM {held} WHERE {DAY} = DATE '{day}' ORDER BY {order}"  # noqa: S608
+                    self.backend.raw_sql(f"COPY ({select}) TO {_text(file)} ({options})")
+            for file in staged.files:
+                _fsync(file)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            self.backend.raw_sql(f"DROP TABLE IF EXISTS {held}")
+        return staged
+
+    def staged_table(self, staged: Staged) -> ibis.Table:
+        """What was staged, read back from disk."""
+        return self.table_of(staged.contract, staged.files)
+
+    def publish(self, staged: Staged) -> None:
+        """Make every staged partition the table's partition, each by one atomic rename."""
+        partitions = staged.days if staged.days is not None else (None,)
+        for day, source in zip(partitions, staged.files, strict=True):
+            target = self.file(staged.contract, day)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            _fsync(target.parent)
+        self.discard(staged)
+
+    def discard(self, staged: Staged) -> None:
+        """Throw away what was staged."""
+        shutil.rmtree(staged.folder, ignore_errors=True)
+
+    def write(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> None:
+        """Stage and publish without the checks of an asset: for the platform's own books."""
+        self.publish(self.stage(contract, table, days))
+
+    def sweep(self, contract: Contract) -> list[Path]:
+        """Remove staging folders whose process on this machine is gone; returns what was removed."""
+        folder = self.folder(contract)
+        removed = []
+        for staging in folder.glob(f".staging-{socket.gethostname()}-*"):
+            pid = int(staging.name.split("-")[-2])
+            if not _alive(pid):
+                shutil.rmtree(staging, ignore_errors=True)
+                removed.append(staging)
+        return removed
+
+    @contextmanager
+    def writing(self, name: str, *, on_wait: object = None) -> Iterator[None]:
+        """Hold the writers' lock of a table; a second writer waits and is told who holds it.
+
+        ``on_wait`` is called with a sentence when the lock is taken by another process.
+        """
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        holder = folder / f"{name}.holder"
+        lock = FileLock(folder / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text() if holder.exists() else "another process"
+            if callable(on_wait):
+                on_wait(f"{name} is being written by {who}; waiting for it to finish")
+            lock.acquire()
+        try:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            yield
+        finally:
+            lock.release()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

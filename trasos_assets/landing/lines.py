@@ -1,0 +1,102 @@
+"""Landed files as lines: whole, numbered, and never half of a broken file.
+
+A file is read in blocks of complete lines. What cannot be read to its end (a truncated gzip, a file over the size
+limit) raises before anything of it is used.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+BLOCK_BYTES = 32 << 20
+SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
+_BOM = b"\xef\xbb\xbf"
+
+
+class UnreadableFileError(Exception):
+    """A landed file cannot be read whole. ``waiting`` says that it may still become whole."""
+
+    def __init__(self, message: str, *, waiting: bool) -> None:
+        super().__init__(message)
+        self.waiting = waiting
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+def blocks(path: Path, *, max_bytes: int) -> Iterator[bytes]:
+    """Decompressed content in blocks that end at a line's end.
+
+    Raises:
+        UnreadableFileError: the file is truncated, no gzip in spite of its name, or too large.
+    """
+    rest, total = b"", 0
+    try:
+        with _open(path) as stream:
+            while block := stream.read(BLOCK_BYTES):
+                total += len(block)
+                if total > max_bytes:
+                    raise UnreadableFileError(
+                        f"{path}: over {max_bytes:,} bytes when decompressed; split it, or raise TRASOS_MAX_FILE_BYTES",
+                        waiting=False,
+                    )
+                cut = block.rfind(b"\n") + 1
+                if cut:
+                    yield rest + block[:cut]
+                    rest = block[cut:]
+                else:
+                    rest += block
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UnreadableFileError(
+            f"{path}: the gzip stream is broken or not complete ({error}); deliver the file again, whole", waiting=True
+        ) from error
+    except OSError as error:
+        raise UnreadableFileError(
+            f"{path}: cannot be read ({error.strerror}); mend its permissions or deliver it again", waiting=True
+        ) from error
+    if rest:
+        yield rest
+
+
+def _decoded(lines: pa.Array) -> pa.Array:
+    """Binary lines as text; bytes that are no UTF-8 become U+FFFD so that the line is kept and explained."""
+    try:
+        return lines.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        # Rare: only a block with a broken line is decoded line by line.
+        return pa.array([line.decode("utf-8", errors="replace") for line in lines.to_pylist()], pa.large_string())
+
+
+def numbered_lines(path: Path, *, max_bytes: int) -> Iterator[pa.Table]:
+    """Tables of ``line`` (int64, from 1) and ``text``, a block at a time; blank lines are counted but left out.
+
+    Raises:
+        UnreadableFileError: as ``blocks``.
+    """
+    first = 1
+    for number, block in enumerate(blocks(path, max_bytes=max_bytes)):
+        content = block.removeprefix(_BOM) if number == 0 else block
+        whole = pa.array([content.removesuffix(b"\n")], pa.large_binary())
+        lines = pc.list_flatten(pc.split_pattern(whole, b"\n"))
+        numbers = pa.array(range(first, first + len(lines)), pa.int64())
+        first += len(lines)
+        text = pc.utf8_rtrim_whitespace(_decoded(lines))
+        table = pa.table({"line": numbers, "text": text})
+        yield table.filter(pc.not_equal(pc.utf8_ltrim_whitespace(text), ""))
+
+
+def count_lines(path: Path, *, max_bytes: int) -> int:
+    """Number of lines that hold anything; reads the whole file, and so proves that it can be read.
+
+    Raises:
+        UnreadableFileError: as ``blocks``.
+    """
+    return sum(table.num_rows for table in numbered_lines(path, max_bytes=max_bytes))

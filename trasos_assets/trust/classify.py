@@ -1,0 +1,150 @@
+"""What becomes of every landed event line: accepted, duplicate or quarantined, with all its reasons.
+
+The answer depends on the lines alone, not on the order or the files in which they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import ibis
+
+from trasos_assets.contracts.landing import EVENT, LandingFormat
+from trasos_assets.contracts.model import Rule
+
+ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
+CONFLICT = "conflicting_duplicate"
+_LINE = ["day", "file_hash", "line"]
+
+
+def _reason(holds: ibis.Value, name: str) -> ibis.Value:
+    return ibis.ifelse(holds.fill_null(True), "", name + ",")
+
+
+def row_reasons(raw: ibis.Table, landing: LandingFormat, *, currency: str, further: Iterable[Rule] = ()) -> ibis.Value:
+    """Every rule that a raw line breaks, comma separated in the order of the format; null if it breaks none.
+
+    A line that could not be read is judged by ``problems`` alone, since its columns are null for that reason only.
+    """
+    unread = raw.problems.isin(["malformed", "line_too_long"]).fill_null(False)
+    missing = [
+        _reason(raw[name].notnull() | raw.problems.contains(f"invalid_{name}").fill_null(False), f"missing_{name}")
+        for name in landing.required
+    ]
+    rules = [_reason(rule.holds(raw), rule.name) for rule in (*landing.rules, *further)]
+    if any(column.name == "currency" for column in landing.columns):
+        rules.append(_reason(raw.currency == currency, "foreign_currency"))
+    broken: ibis.Value = ibis.literal("")
+    for part in (*missing, *rules):
+        broken = broken + part
+    judged = ibis.ifelse(unread, "", broken)
+    listed = ibis.ifelse(raw.problems.isnull(), "", raw.problems + ",") + judged
+    return listed.re_replace(",$", "").nullif("")
+
+
+def _lateness(late_days: int, first_day: object) -> tuple[Rule, ...]:
+    late = ibis.interval(days=late_days)
+    return (
+        Rule("occurred_after_its_folder", lambda t: t.occurred_day <= t.day),
+        Rule("before_first_day", lambda t: t.occurred_day >= ibis.literal(first_day, type="date")),
+        Rule(
+            "too_late",
+            lambda t: (t.received_at <= t.occurred_at + late) & (t.day <= (t.occurred_day + late).cast("date")),
+        ),
+    )
+
+
+def event_keys(raw_events: ibis.Table, *, late_days: int, currency: str, first_day: object) -> ibis.Table:
+    """Identity and broken rules of every raw line: the slim table that duplicates are found in (EVENT_KEYS).
+
+    ``payload_hash`` covers every field but ``received_at``: a redelivery differs in nothing else.
+    """
+    fields = [column.name for column in EVENT.columns if column.name != "received_at"]
+    payload: ibis.Value = ibis.literal("")
+    for name in fields:
+        payload = payload + raw_events[name].cast("string").fill_null("\u0001") + "\u0002"
+    payload = payload + raw_events.extra.fill_null("")
+    reasons = row_reasons(raw_events, EVENT, currency=currency, further=_lateness(late_days, first_day))
+    return raw_events.select(
+        *_LINE,
+        "event_id",
+        payload_hash=payload.hexdigest("md5"),
+        received_at="received_at",
+        occurred_day="occurred_day",
+        reasons=reasons,
+    )
+
+
+def event_states(event_keys: ibis.Table, *, dedup_days: int) -> ibis.Table:
+    """State of every line (EVENT_STATES).
+
+    Among lines that break no rule and share an event id within ``dedup_days`` received days, the least by (received_at,
+    payload hash, file hash, line) is the event. Another with the same payload is a duplicate of it; one with another
+    payload is quarantined as a conflicting duplicate. Lines that break a rule take part in neither.
+    """
+    valid = event_keys.filter(event_keys.reasons.isnull())
+    shared = valid.group_by("event_id").having(valid.count() > 1).agg().select("event_id")
+    rivals = valid.semi_join(shared, "event_id")
+    # As text, so that the order is the same on every engine; every year has four digits.
+    rivals = rivals.mutate(
+        order=rivals.received_at.cast("string")
+        + "|"
+        + rivals.payload_hash
+        + "|"
+        + rivals.file_hash
+        + "|"
+        + rivals.line.cast("string").lpad(19, "0")
+    )
+    # The day is no part of the order: within one id, file hash and line already say which line it is.
+    other = rivals.select(
+        event_id="event_id", other_day="day", other_order="order", other_payload="payload_hash"
+    ).view()
+    span = ibis.interval(days=dedup_days)
+    better = rivals.join(
+        other,
+        [
+            rivals.event_id == other.event_id,
+            other.other_day.between((rivals.day - span).cast("date"), (rivals.day + span).cast("date")),
+            other.other_order < rivals.order,
+        ],
+    )
+    beaten = better.group_by(_LINE).agg(
+        conflict=better.other_payload.argmin(better.other_order) != better.payload_hash.min()
+    )
+    joined = event_keys.left_join(beaten, _LINE)
+    lost = joined.conflict.notnull()
+    state = ibis.cases(
+        (joined.reasons.notnull(), QUARANTINED),
+        (lost & joined.conflict, QUARANTINED),
+        (lost, DUPLICATE),
+        else_=ACCEPTED,
+    )
+    reasons = ibis.ifelse(joined.reasons.isnull() & lost & joined.conflict, CONFLICT, joined.reasons)
+    return joined.select(*_LINE, "event_id", "occurred_day", state=state, reasons=reasons)
+
+
+def quarantined_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:
+    """Refused lines with all their reasons (QUARANTINED_EVENTS)."""
+    refused = event_states.filter(event_states.state == QUARANTINED).select(*_LINE, "reasons")
+    return raw_events.inner_join(refused, _LINE).select(
+        *_LINE, "reasons", "event_id", "event_type", "occurred_at", "raw"
+    )
+
+
+def accepted_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:
+    """The raw rows of accepted events, their day the day they happened."""
+    accepted = event_states.filter(event_states.state == ACCEPTED).select(*_LINE)
+    fields = [column.name for column in EVENT.columns]
+    return raw_events.semi_join(accepted, _LINE).select(*fields, day="occurred_day")
+
+
+def quarantined_records(raw: ibis.Table, landing: LandingFormat, *, currency: str) -> ibis.Table:
+    """Refused lines of another landed data set (QUARANTINED_RECORDS)."""
+    judged = raw.mutate(reasons=row_reasons(raw, landing, currency=currency), dataset=ibis.literal(landing.dataset))
+    return judged.filter(judged.reasons.notnull()).select("day", "dataset", "file_hash", "line", "reasons", "raw")
+
+
+def accepted_records(raw: ibis.Table, landing: LandingFormat, *, currency: str) -> ibis.Table:
+    """Rows of another landed data set that break no rule, with where they came from."""
+    judged = raw.mutate(reasons=row_reasons(raw, landing, currency=currency))
+    return judged.filter(judged.reasons.isnull()).drop("reasons", "problems", "extra", "raw")
