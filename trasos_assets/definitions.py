@@ -4,6 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from trasos_assets.defs.operations.progress import progress_logger
 from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.io_manager import LakeIOManager
 
@@ -19,4 +20,9 @@ def defs() -> dg.Definitions:
     """All definitions; the folder of a definition is its owner."""
     folder = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     # Small steps in one process: a process a step costs more in imports than the step itself.
-    return dg.Definitions.merge(folder, dg.Definitions(resources=resources(), executor=dg.in_process_executor))
+    own = dg.Definitions(
+        resources=resources(),
+        executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+    )
+    return dg.Definitions.merge(folder, own)

@@ -34,12 +34,15 @@ def connect(temp_directory: Path, memory_limit: str, threads: int) -> "ibis.back
     config: dict[str, str | int] = {
         "memory_limit": _memory_limit(memory_limit),
         "temp_directory": str(temp_directory),
-        "TimeZone": "UTC",
     }
     if threads:
         config["threads"] = threads
     resource = DuckDBResource(database=":memory:", connection_config=config)
-    return ibis.duckdb.from_connection(_open.enter_context(resource.get_connection()))
+    backend = ibis.duckdb.from_connection(_open.enter_context(resource.get_connection()))
+    # Not part of the connection's config: the extension that knows time zones is loaded only after it.
+    backend.raw_sql("SET TimeZone = 'UTC'")
+    backend.raw_sql("SET enable_progress_bar = false")
+    return backend
 
 
 def open_lake(settings: Settings | None = None) -> LakeStore:

@@ -66,6 +66,10 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(_quoted(name) for name in names)
+
+
 def _text(value: str | Path) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
@@ -159,7 +163,7 @@ class LakeStore:
         return sum(pq.read_metadata(file).num_rows for file in self.files(contract))
 
     def conform(self, contract: Contract, table: ibis.Table) -> ibis.Table:
-        """Columns by name in the contract's order, cast to its types.
+        """Columns by name in the contract's order; types follow when the table is written.
 
         Raises:
             LakeError: a column is missing or the contract does not know it.
@@ -178,13 +182,7 @@ class LakeStore:
                     if part
                 )
             )
-        types = {name: ibis.dtype(type_) for name, type_ in contract.types.items()}
-        return table.select(
-            **{
-                name: table[name] if table[name].type() == type_ else table[name].cast(type_)
-                for name, type_ in types.items()
-            }
-        )
+        return table.select(*contract.column_names)
 
     def stage(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> Staged:
         """Compute a table and write it beside the published one, sorted by primary key.
@@ -193,41 +191,47 @@ class LakeStore:
         rows of other days are left out.
         """
         conformed = self.conform(contract, table)
+        select = self._typed_select(contract, conformed)
         folder = self.folder(contract) / f".staging-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        staged = Staged(contract, folder, None if days is None else tuple(sorted(days)))
         folder.mkdir(parents=True)
-        order = ", ".join(_quoted(name) for name in contract.primary_key if name != DAY or not contract.partitioned)
-        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
-        held = f"staged_{uuid.uuid4().hex[:12]}"
         try:
-            if days is None:
-                staged = Staged(contract, folder, None)
-                self.backend.to_parquet(
-                    conformed.order_by(list(contract.primary_key)),
-                    staged.files[0],
-                    compression="zstd",
-                    row_group_size=ROW_GROUP_SIZE,
-                )
-            else:
-                staged = Staged(contract, folder, tuple(sorted(days)))
-                bounded = (
-                    conformed.filter(conformed[DAY].between(staged.days[0], staged.days[-1]))
-                    if staged.days
-                    else conformed
-                )
-                self.backend.create_table(held, bounded, temp=True)
-                names = ", ".join(_quoted(name) for name in contract.column_names if name != DAY)
-                for day, file in zip(staged.days or (), staged.files, strict=True):
-                    file.parent.mkdir()
-                    select = f"SELECT {names} FROM {held} WHERE {DAY} = DATE '{day}' ORDER BY {order}"  # noqa: S608
-                    self.backend.raw_sql(f"COPY ({select}) TO {_text(file)} ({options})")
+            if staged.days is None:
+                self._copy(f"{select} ORDER BY {_names(contract.primary_key)}", staged.files[0])
+            elif staged.days:
+                self._copy_days(staged, select)
             for file in staged.files:
                 _fsync(file)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        finally:
-            self.backend.raw_sql(f"DROP TABLE IF EXISTS {held}")
         return staged
+
+    def _typed_select(self, contract: Contract, table: ibis.Table) -> str:
+        """SQL of a table with every column cast in the engine: Ibis leaves out casts that it thinks redundant."""
+        self.backend._run_pre_execute_hooks(table)
+        casts = ", ".join(f"{_quoted(c.name)}::{duckdb_type(c.type)} AS {_quoted(c.name)}" for c in contract.columns)
+        return f"SELECT {casts} FROM ({self.backend.compile(table)})"  # noqa: S608 - quoted above
+
+    def _copy(self, select: str, file: Path) -> None:
+        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
+        self.backend.raw_sql(f"COPY ({select}) TO {_text(file)} ({options})")
+
+    def _copy_days(self, staged: Staged, select: str) -> None:
+        """Compute once, then write a file a day: one file a partition, sorted, whatever the number of threads."""
+        days, contract = staged.days or (), staged.contract
+        held = f"staged_{uuid.uuid4().hex[:12]}"
+        bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
+        order = [name for name in contract.primary_key if name != DAY]
+        columns = _names(name for name in contract.column_names if name != DAY)
+        self.backend.raw_sql(f"CREATE TEMP TABLE {held} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
+        try:
+            for day, file in zip(days, staged.files, strict=True):
+                file.parent.mkdir()
+                rows = f"SELECT {columns} FROM {held} WHERE {DAY} = DATE '{day}'"  # noqa: S608
+                self._copy(f"{rows} ORDER BY {_names(order)}", file)
+        finally:
+            self.backend.raw_sql(f"DROP TABLE {held}")
 
     def staged_table(self, staged: Staged) -> ibis.Table:
         """What was staged, read back from disk."""

@@ -25,6 +25,7 @@ from trasos_assets.settings import get_settings
 
 CONTRACT_CHECK = "keeps_contract"
 WEEKLY = {"trasos/cadence": "weekly"}
+WARN = dg.AssetCheckSeverity.WARN
 SHOWN = 5
 
 

@@ -1,0 +1,86 @@
+"""KPI tables: whether the business got what it wanted."""
+
+import ibis
+
+from trasos_assets.contracts.analytics import (
+    ACQUISITION_COST,
+    CONVERSION_FUNNEL,
+    DAILY_KPIS,
+    EXPERIMENT_RESULTS,
+    RETENTION_COHORTS,
+    TIME_TO_RETURN,
+)
+from trasos_assets.lake.table import TableCheck, table
+from trasos_assets.metrics import acquisition, funnel, kpis, retention
+from trasos_assets.trust.identity import person_of_unit, with_person
+
+
+def _days_and_orders_differ(daily_kpis: ibis.Table, orders: ibis.Table) -> ibis.Table:
+    days = daily_kpis.agg(
+        gross=daily_kpis.gross.sum().fill_null(0),
+        cancelled=daily_kpis.cancelled.sum().fill_null(0),
+        orders=daily_kpis.orders.sum().fill_null(0),
+    )
+    placed = orders.agg(
+        orders_gross=orders.gross.sum().fill_null(0),
+        orders_cancelled=orders.cancelled.sum().fill_null(0),
+        orders_valid=orders.is_valid.sum().fill_null(0),
+    )
+    both = days.cross_join(placed)
+    return both.filter(
+        (both.gross != both.orders_gross)
+        | (both.cancelled != both.orders_cancelled)
+        | (both.orders != both.orders_valid)
+    )
+
+
+@table(
+    DAILY_KPIS,
+    checks=[
+        TableCheck(
+            "kpis_reconcile_with_orders",
+            _days_and_orders_differ,
+            "Orders, gross and cancelled over all days equal those over all orders, to the last digit.",
+            blocking=True,
+        )
+    ],
+)
+def daily_kpis(
+    clean_events: ibis.Table, identities: ibis.Table, orders: ibis.Table, watermark: ibis.Table
+) -> ibis.Table:
+    """The headline numbers of every day."""
+    return kpis.daily_kpis(with_person(clean_events, identities), orders, watermark)
+
+
+@table(CONVERSION_FUNNEL)
+def conversion_funnel(clean_events: ibis.Table, watermark: ibis.Table) -> ibis.Table:
+    """Sessions from view to purchase."""
+    return funnel.conversion_funnel(clean_events, watermark)
+
+
+@table(RETENTION_COHORTS)
+def retention_cohorts(orders: ibis.Table, watermark: ibis.Table) -> ibis.Table:
+    """Customers who order again, by the month of their first order."""
+    return retention.retention_cohorts(orders, watermark)
+
+
+@table(TIME_TO_RETURN)
+def time_to_return(orders: ibis.Table, watermark: ibis.Table) -> ibis.Table:
+    """Days from a first to a second order."""
+    from trasos_assets.metrics.returns import time_to_return as curve
+
+    return curve(orders, watermark)
+
+
+@table(ACQUISITION_COST)
+def acquisition_cost(orders: ibis.Table, marketing_spend: ibis.Table, watermark: ibis.Table) -> ibis.Table:
+    """Cost of winning a customer."""
+    return acquisition.acquisition_cost(orders, marketing_spend, watermark)
+
+
+@table(EXPERIMENT_RESULTS)
+def experiment_results(assignments: ibis.Table, identities: ibis.Table, orders: ibis.Table) -> ibis.Table:
+    """What the arms of every experiment did."""
+    from trasos_assets.metrics.experiments import experiment_results as compared
+
+    return compared(person_of_unit(assignments, identities), orders)

@@ -1,0 +1,166 @@
+"""Carry out an ingest in this process: the three stages in order, each recorded as runs of the instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from trasos_assets.contracts.engineering import LANDING_LEDGER
+from trasos_assets.defs.operations import plan
+from trasos_assets.defs.operations.progress import Listener, listening
+from trasos_assets.lake.days import every_day, first_day
+from trasos_assets.lake.format import open_format
+from trasos_assets.lake.store import LakeStore
+from trasos_assets.landing.ledger import Stock, settle, take_stock
+from trasos_assets.settings import Settings
+
+Announce = Callable[[plan.PlannedRun], None]
+
+
+@dataclass
+class IngestOutcome:
+    """What an ingest did."""
+
+    stock: Stock
+    runs: list[tuple[plan.PlannedRun, bool]] = field(default_factory=list)
+    checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def success(self) -> bool:
+        """Whether every run succeeded."""
+        return all(ok for _, ok in self.runs)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    import logging
+
+    before = logging.getLogger("dagster").level
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.getLogger("dagster").setLevel(before)
+
+
+def _first_cause(event: dg.DagsterEvent) -> str:
+    error: Any = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "" if error is None else error.message.strip()
+
+
+def execute(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    planned: plan.PlannedRun,
+    outcome: IngestOutcome,
+    *,
+    listener: Listener | None = None,
+) -> str | None:
+    """Run one planned run in this process; returns its run id if it succeeded."""
+    job = definitions.resolve_job_def(planned.job)
+    with listening(listener), _quiet():
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(name) for name in planned.assets],
+            tags=planned.tags | {"trasos/why": planned.why},
+            run_config={"loggers": {"progress": {}}},
+            raise_on_error=False,
+        )
+    outcome.checks += result.get_asset_check_evaluations()
+    for event in result.all_events:
+        if event.event_type_value == "STEP_FAILURE":
+            outcome.errors.append(f"{event.step_key}: {_first_cause(event)}")
+    outcome.runs.append((planned, result.success))
+    return result.run_id if result.success else None
+
+
+def ingest(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    store: LakeStore,
+    settings: Settings,
+    *,
+    rebuild: tuple[date, date] | None = None,
+    announce: Announce | None = None,
+    listener: Listener | None = None,
+) -> IngestOutcome:
+    """Bring everything up to what landed.
+
+    Args:
+        definitions: the code location.
+        instance: where runs are recorded.
+        store: the lake.
+        settings: this installation's settings.
+        rebuild: first and last day to be built again whatever happened; all tables after them too.
+        announce: called with every run before it starts.
+        listener: called with the steps of the runs.
+
+    A stage that fails ends the ingest: its files stay pending and the next ingest takes them again.
+
+    Raises:
+        LandingError: there is no landing folder.
+        LakeError: the lake was made with other settings.
+    """
+    first = first_day(settings)
+    stock = take_stock(store, settings, first_day=first)
+    outcome = IngestOutcome(stock)
+    days = plan.lake_days(store, stock.pending, first)
+    if not days:
+        return outcome
+    open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
+    graph = definitions.resolve_asset_graph()
+    report_ledger(instance, stock)
+
+    def carry_out(runs: Sequence[plan.PlannedRun]) -> str | None:
+        run_id = "none"
+        for planned in runs:
+            if announce is not None:
+                announce(planned)
+            done = execute(definitions, instance, planned, outcome, listener=listener)
+            if done is None:
+                return None
+            run_id = done
+        return run_id
+
+    if carry_out(plan.raw_runs(store, stock.pending, days)) is None:
+        return outcome
+    standing = plan.standings(instance, plan.BY_DAY_NAMES)
+    by_day = plan.day_runs(
+        store,
+        settings,
+        stock.pending,
+        days,
+        outdated=plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES),
+        rebuild=every_day(*rebuild) if rebuild else (),
+    )
+    run_id = carry_out(by_day)
+    if run_id is None:
+        return outcome
+    if stock.pending:
+        settle(store, [row["delivery"] for row in stock.pending], run_id=run_id)
+    names = [key.path[-1] for key in graph.materializable_asset_keys]
+    last = plan.table_run(
+        graph, store, plan.standings(instance, names), retrain=True, everything=rebuild is not None
+    )
+    if last is not None:
+        carry_out([last])
+    return outcome
+
+
+def report_ledger(instance: dg.DagsterInstance, stock: Stock) -> None:
+    """Record that the ledger was looked through, so that the UI shows it and its freshness."""
+    if stock.pending or stock.troubled:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                LANDING_LEDGER.name,
+                metadata={"files": stock.files, "new_files": len(stock.pending), "files_in_trouble": len(stock.troubled)},
+            )
+        )

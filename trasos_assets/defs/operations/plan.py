@@ -1,0 +1,197 @@
+"""What has to run, and in which order: one ingest is three stages.
+
+Raw tables over the received days that got new files, tables by day over the days these affect, tables without
+partitions that lie behind anything they are made of. `trasos run` and the landing sensor carry out the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import dagster as dg
+
+from trasos_assets.contracts import CONTRACTS
+from trasos_assets.contracts.engineering import RAW_ASSIGNMENTS, RAW_CATALOGUE, RAW_EVENTS, RAW_MARKETING_SPEND
+from trasos_assets.lake.days import contiguous, every_day
+from trasos_assets.lake.store import LakeStore
+from trasos_assets.landing.ledger import Row
+from trasos_assets.settings import Settings
+from trasos_assets.trust.restate import affected_days
+
+RAW = {c.name.removeprefix("raw_"): c for c in (RAW_EVENTS, RAW_CATALOGUE, RAW_MARKETING_SPEND, RAW_ASSIGNMENTS)}
+RAW_NAMES = tuple(contract.name for contract in RAW.values())
+BY_DAY_NAMES = tuple(c.name for c in CONTRACTS.values() if c.partitioned and c.name not in RAW_NAMES)
+RECORDS_BY_DAY = "quarantined_records"
+WEEKLY_TAG = ("trasos/cadence", "weekly")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: assets, the days where they have days, and why."""
+
+    job: str
+    assets: tuple[str, ...]
+    why: str
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Run tags that carry the range of days."""
+        if self.first is None or self.last is None:
+            return {}
+        return {
+            "dagster/asset_partition_range_start": self.first.isoformat(),
+            "dagster/asset_partition_range_end": self.last.isoformat(),
+        }
+
+
+def _ranges(needs: Mapping[str, set[date]], job: str, why: str) -> list[PlannedRun]:
+    """Runs over contiguous days; each takes the tables that need any of its days, over all of them."""
+    days = set().union(*needs.values()) if needs else set()
+    runs = []
+    for first, last in contiguous(days):
+        span = set(every_day(first, last))
+        assets = tuple(name for name, wanted in needs.items() if wanted & span)
+        runs.append(PlannedRun(job, assets, why, first, last))
+    return runs
+
+
+def lake_days(store: LakeStore, pending: Sequence[Row], first: date) -> list[date]:
+    """Every day from the lake's first to its last, with what is pending."""
+    known = [day for contract in RAW.values() for day in store.days(contract)[-1:]]
+    known += [row["received_day"] for row in pending]
+    return every_day(first, max(known)) if known else []
+
+
+def raw_runs(store: LakeStore, pending: Sequence[Row], days: Sequence[date]) -> list[PlannedRun]:
+    """Stage one: raw tables over the received days of new files, and over days that were never published."""
+    needs = {}
+    for dataset, contract in RAW.items():
+        landed = {row["received_day"] for row in pending if row["dataset"] == dataset}
+        # Every day has events, if only none; reference data has the days on which it came.
+        wanted = landed | (set(days) - set(store.days(contract)) if contract is RAW_EVENTS else set())
+        if wanted:
+            needs[contract.name] = wanted
+    files = len(pending)
+    return _ranges(needs, "ingest_raw", f"{files} new file{'s' if files != 1 else ''} landed")
+
+
+def day_runs(
+    store: LakeStore,
+    settings: Settings,
+    pending: Sequence[Row],
+    days: Sequence[date],
+    *,
+    outdated: Iterable[str] = (),
+    rebuild: Iterable[date] = (),
+) -> list[PlannedRun]:
+    """Stage two: tables by day over the days that new deliveries affect, that are missing, or whose code changed.
+
+    Args:
+        store: the lake, with stage one done.
+        settings: late days and dedup days.
+        pending: the ledger's new deliveries.
+        days: every day of the lake.
+        outdated: tables by day whose code changed: they and those after them are built over all days.
+        rebuild: days to be built whatever happened.
+    """
+    lake = set(days)
+    by_events = set(rebuild) & lake
+    records = set().union(*(store.days(contract) for name, contract in RAW.items() if name != "events"))
+    by_records = set(rebuild) & records
+    events = [row for row in pending if row["dataset"] == "events"]
+    if events:
+        around = timedelta(days=settings.dedup_days)
+        received = [row["received_day"] for row in events]
+        raw = store.read(RAW_EVENTS, first=min(received) - around, last=max(received) + around)
+        found = affected_days(
+            raw, [row["delivery"] for row in events], dedup_days=settings.dedup_days, late_days=settings.late_days
+        )
+        by_events |= set(found.to_pyarrow()["day"].to_pylist()) & lake
+        by_events |= set(received)
+    by_records |= {row["received_day"] for row in pending if row["dataset"] != "events"}
+    if set(outdated):
+        by_events, by_records = lake, records
+    needs = {}
+    for name in BY_DAY_NAMES:
+        if name == RECORDS_BY_DAY:
+            wanted = by_records
+        else:
+            wanted = by_events | (lake - set(store.days(CONTRACTS[name])))
+        if wanted:
+            needs[name] = wanted
+    return _ranges(needs, "ingest_days", "code changed" if set(outdated) else "days affected by what landed")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one asset stands in the event log: its last materialisation and the code it was made with."""
+
+    storage_id: int
+    code_version: str | None
+
+
+def standings(instance: dg.DagsterInstance, names: Iterable[str]) -> dict[str, Standing]:
+    """The last materialisation of each asset that has one."""
+    found = {}
+    for name in names:
+        records = instance.fetch_materializations(dg.AssetKey(name), limit=1).records
+        if records:
+            event = records[0].asset_materialization
+            version = (event.tags or {}).get("dagster/code_version") if event else None
+            found[name] = Standing(records[0].storage_id, version)
+    return found
+
+
+def outdated_by_code(graph: dg.AssetGraph, standing: Mapping[str, Standing], names: Iterable[str]) -> list[str]:
+    """Assets that were built with other code than they have now."""
+    return [
+        name
+        for name in names
+        if name in standing and standing[name].code_version != graph.get(dg.AssetKey(name)).code_version
+    ]
+
+
+def table_run(
+    graph: dg.AssetGraph, store: LakeStore, standing: Mapping[str, Standing], *, retrain: bool, everything: bool = False
+) -> PlannedRun | None:
+    """Stage three: every table without partitions that lies behind what it is made of, or was made by other code.
+
+    Args:
+        graph: the assets.
+        store: the lake.
+        standing: last materialisations, with the first two stages done.
+        retrain: whether tables of the weekly cadence are refreshed too; those that never were are in any case.
+        everything: take all of them.
+    """
+    behind: dict[str, str] = {}
+    for key in graph.toposorted_asset_keys:
+        name, node = key.path[-1], graph.get(key)
+        if not node.is_materializable or node.partitions_def is not None:
+            continue
+        own = standing.get(name)
+        contract = CONTRACTS.get(name)
+        published = contract is None or store.exists(contract)
+        newer = [
+            parent.path[-1]
+            for parent in node.parent_keys
+            if parent.path[-1] in behind
+            or (own and parent.path[-1] in standing and standing[parent.path[-1]].storage_id > own.storage_id)
+        ]
+        if own is None or not published:
+            behind[name] = "never built"
+        elif node.tags.get(WEEKLY_TAG[0]) == WEEKLY_TAG[1] and not retrain:
+            continue
+        elif everything:
+            behind[name] = "asked for"
+        elif own.code_version != node.code_version:
+            behind[name] = "code changed"
+        elif newer:
+            behind[name] = f"newer {', '.join(sorted(newer))}"
+    if not behind:
+        return None
+    reasons = sorted({reason.split(" ")[0] for reason in behind.values()})
+    return PlannedRun("refresh_tables", tuple(behind), f"{len(behind)} tables behind ({', '.join(reasons)})")

@@ -1,0 +1,41 @@
+"""Dagster's SQLite event log, with a batch of events written in one transaction.
+
+A run over a year of days stores thousands of events. Stock SQLite storage opens, commits and closes a database for
+each of them, twice, which takes longer than the work itself; it has no batch write of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from dagster import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from sqlalchemy.engine import Connection
+
+BATCH_SIZE = 1000  # for DAGSTER_EVENT_BATCH_SIZE, which switches batches on
+
+
+class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
+    """Stock storage but for ``store_event_batch``: connections stay open, and commit once, over a batch."""
+
+    _held: dict[str, Connection] | None = None
+    _batch: ExitStack
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events in one transaction a database."""
+        with self._db_lock, ExitStack() as batch:
+            self._held, self._batch = {}, batch
+            batch.callback(setattr, self, "_held", None)
+            for event in events:
+                self.store_event(event)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        if self._held is None:
+            with super()._connect(shard) as connection:
+                yield connection
+            return
+        if shard not in self._held:
+            self._held[shard] = self._batch.enter_context(super()._connect(shard))
+        yield self._held[shard]

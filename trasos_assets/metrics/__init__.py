@@ -1,0 +1,1 @@
+"""Pure definitions of the business metrics: Ibis tables in, Ibis tables out, no Dagster."""

@@ -1,0 +1,60 @@
+"""What every model can do, and the table every model answers with."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from trasos_assets.recommender.ids import IdMap, Ids
+
+RECOMMENDED = pa.schema(
+    [("person_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float64())]
+)
+
+
+class NotFittedError(RuntimeError):
+    """``recommend`` was called before ``fit``."""
+
+
+class Recommender(Protocol):
+    """A model: parameters come with its construction, ids go in and out, indices never show.
+
+    What a person must not be shown is given at each call and not remembered from the fit: a model restored from stored
+    factors has no training data, and what was bought since the fit must count too.
+    """
+
+    def fit(self, train: pa.Table, *, as_of: date | None = None) -> Self:
+        """Learn from rows of the contract training_interactions; return the model itself.
+
+        ``as_of`` is the last day the model may know of (default: the last day in ``train``); windows end there.
+        """
+        ...
+
+    def recommend(
+        self, people: Ids, k: int, *, exclude: pa.Table | None = None, allowed_items: Ids | None = None
+    ) -> pa.Table:
+        """The best ``k`` items of each person: columns person_id, rank (from 1), item_id, score, in that order of rows.
+
+        Repeated ``people`` count once; people the model does not know have no rows. ``exclude`` holds pairs (person_id,
+        item_id) that must not appear, ``allowed_items`` the only items that may (default: all the model knows). Fewer
+        items left than ``k``: a shorter list. Equal scores: the smaller item id first.
+        """
+        ...
+
+
+def recommended_table(
+    people: IdMap, items: IdMap, person: np.ndarray, rank: np.ndarray, item: np.ndarray, score: np.ndarray
+) -> pa.Table:
+    """Flat lists of indices as a table with the schema ``RECOMMENDED``."""
+    return pa.table(
+        [
+            people.to_ids(person),
+            pa.chunked_array([pa.array(rank, pa.int32())]),
+            items.to_ids(item),
+            pa.chunked_array([pa.array(score, pa.float64())]),
+        ],
+        schema=RECOMMENDED,
+    )

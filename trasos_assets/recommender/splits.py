@@ -1,0 +1,76 @@
+"""Cutting interactions in time, so that a model never sees a day it is judged on."""
+
+# pyarrow.compute makes its functions at import time, out of a type checker's sight.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trasos_assets.recommender.interactions import bought_pairs
+
+
+class TooFewDaysError(ValueError):
+    """The interactions do not span a day to train on and the days to test on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training rows up to ``train_through``; what was bought after it, up to ``test_through`` (both inclusive)."""
+
+    train: pa.Table
+    truth: pa.Table
+    train_through: date
+    test_through: date
+
+
+def first_and_last_day(table: pa.Table) -> tuple[date, date] | None:
+    """First and last day with an interaction; None if there is none."""
+    if table.num_rows == 0:
+        return None
+    days = pc.min_max(table["day"])
+    return days["min"].as_py(), days["max"].as_py()
+
+
+def time_split(table: pa.Table, *, test_days: int, through: date | None = None) -> Split:
+    """Global split on full days: the last ``test_days`` days up to ``through`` are truth, all before is training.
+
+    ``table`` follows the contract training_interactions; ``truth`` holds the distinct (person_id, item_id) purchased in
+    the test window. ``through`` is the last complete day (default: the last day with an interaction); later rows are
+    left out. All people share one cut, so no one's future informs another's past (Meng et al. 2020, "Exploring data
+    splitting strategies for the evaluation of recommendation models").
+
+    Raises ``TooFewDaysError`` if no interaction lies before the test window.
+    """
+    if test_days < 1:
+        raise ValueError(f"test_days must be at least 1, got {test_days}")
+    days = first_and_last_day(table)
+    if days is None:
+        raise TooFewDaysError("there are no interactions to split")
+    first, last = days
+    test_through = through or last
+    train_through = test_through - timedelta(days=test_days)
+    if first > train_through:
+        raise TooFewDaysError(
+            f"{test_days} test days up to {test_through} leave nothing to train on: the first interaction is of "
+            f"{first}; collect more days or lower test_days (TRASOS_TEST_DAYS)"
+        )
+    in_train = pc.less_equal(table["day"], pa.scalar(train_through, pa.date32()))
+    in_test = pc.and_(pc.invert(in_train), pc.less_equal(table["day"], pa.scalar(test_through, pa.date32())))
+    return Split(table.filter(in_train), bought_pairs(table.filter(in_test)), train_through, test_through)
+
+
+def affordable_test_days(table: pa.Table, test_days: int, *, through: date | None = None) -> int | None:
+    """``test_days``, but no more than half of the days observed; None if fewer than two days were observed.
+
+    A young shop is thus judged on a short window rather than not at all; the window shows in the split's dates.
+    """
+    days = first_and_last_day(table)
+    if days is None:
+        return None
+    observed = ((through or days[1]) - days[0]).days + 1
+    return min(test_days, observed // 2) if observed >= 2 else None

@@ -1,0 +1,108 @@
+from collections.abc import Iterator, Mapping
+from datetime import date
+from itertools import combinations
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trasos_assets.contracts.schema import violations
+from trasos_assets.contracts.science import ALSO_BOUGHT
+from trasos_assets.recommender.also_bought import also_bought
+
+AS_OF = date(2026, 2, 1)
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[ibis.BaseBackend]:
+    connection = ibis.duckdb.connect(threads=1)
+    yield connection
+    connection.disconnect()
+
+
+def run(con: ibis.BaseBackend, orders: Mapping[str, list[str]], **options) -> pa.Table:
+    lines = [(order, item) for order, items in orders.items() for item in items]
+    ids, items = zip(*lines, strict=True) if lines else ((), ())
+    baskets = pa.table({"order_id": pa.array(ids, pa.string()), "item_id": pa.array(items, pa.string())})
+    found = also_bought(ibis.memtable(baskets), AS_OF, **options)
+    return con.to_pyarrow(found).sort_by([("item_id", "ascending"), ("rank", "ascending")])
+
+
+def companions(table: pa.Table, item: str) -> list[str]:
+    return [row["also_item_id"] for row in table.to_pylist() if row["item_id"] == item]
+
+
+baskets_strategy = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=7), min_size=1, max_size=30)
+
+
+@settings(deadline=None, max_examples=40)
+@given(baskets=baskets_strategy, least=st.integers(1, 3), largest=st.integers(2, 6))
+def test_counts_and_lift_are_those_of_the_definition(con, baskets, least, largest) -> None:
+    orders = {f"o{n}": items for n, items in enumerate(baskets)}
+    kept = [set(items) for items in baskets if len(set(items)) <= largest]
+    expected = {}
+    for a, b in combinations("abcdef", 2):
+        together = sum({a, b} <= items for items in kept)
+        each = {item: sum(item in items for items in kept) for item in (a, b)}
+        lift = round(together * len(kept) / (each[a] * each[b]), 6) if together else 0
+        if together >= least and lift > 1:
+            expected[a, b] = (together, each[a], each[b], lift)
+            expected[b, a] = (together, each[b], each[a], lift)
+    table = run(con, orders, min_orders_together=least, max_basket=largest)
+    numbers = ("orders_together", "item_orders", "also_orders", "lift")
+    found = {(row["item_id"], row["also_item_id"]): tuple(row[name] for name in numbers) for row in table.to_pylist()}
+    assert found == {pair: pytest.approx(values) for pair, values in expected.items()}
+
+
+def shop(orders: int = 3000, pairs: int = 20, noise: int = 40, seed: int = 3) -> dict[str, list[str]]:
+    """Left item n is followed by right item n half of the time; noise items of falling popularity go with anything."""
+    rng = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, noise + 1)
+    made = {}
+    for n in range(orders):
+        pair = rng.integers(pairs)
+        items = [f"left{pair:02}"] + ([f"right{pair:02}"] if rng.random() < 0.5 else [])
+        items += [f"noise{i:02}" for i in rng.choice(noise, rng.integers(0, 5), p=popularity / popularity.sum())]
+        made[f"o{n}"] = items
+    return made
+
+
+def test_planted_pairs_come_first_and_the_contract_holds(con) -> None:
+    table = run(con, shop())
+    assert [companions(table, f"left{n:02}")[0] for n in range(20)] == [f"right{n:02}" for n in range(20)]
+    assert [companions(table, f"right{n:02}")[0] for n in range(20)] == [f"left{n:02}" for n in range(20)]
+    assert tuple(table.column_names) == ALSO_BOUGHT.column_names
+    assert violations(ALSO_BOUGHT, ibis.memtable(table)) == []
+    assert set(table["as_of"].to_pylist()) == {AS_OF}
+
+
+def test_result_does_not_depend_on_the_order_of_lines(con) -> None:
+    orders = shop()
+    backwards = {order: items[::-1] for order, items in reversed(orders.items())}
+    assert run(con, orders).equals(run(con, backwards))
+
+
+def test_a_well_supported_pair_ranks_above_a_rare_coincidence(con) -> None:
+    orders = {f"t{n}": ["tea", "cup"] for n in range(80)} | {f"x{n}": ["tea"] for n in range(120)}
+    orders |= {f"c{n}": ["cup"] for n in range(20)} | {f"r{n}": ["tea", "rare"] for n in range(3)}
+    orders |= {f"z{n}": ["other"] for n in range(777)}
+    table = run(con, orders)
+    lift = {row["also_item_id"]: row["lift"] for row in table.to_pylist() if row["item_id"] == "tea"}
+    assert lift["rare"] > lift["cup"] > 1
+    assert companions(table, "tea") == ["cup", "rare"]
+
+
+def test_large_orders_pair_nothing_and_count_nowhere(con) -> None:
+    orders = {f"o{n}": ["a", "b"] for n in range(3)} | {f"z{n}": ["z"] for n in range(3)}
+    wholesale = {f"w{n}": ["a", "c", *(f"bulk{i}" for i in range(9))] for n in range(5)}
+    assert run(con, orders | wholesale, max_basket=10).equals(run(con, orders))
+    assert "c" in companions(run(con, orders | wholesale, max_basket=11), "a")
+
+
+def test_lists_are_cut_at_top_k_and_no_baskets_give_no_rows(con) -> None:
+    table = run(con, shop(), top_k=2)
+    assert max(table["rank"].to_pylist()) == 2
+    assert run(con, {}).num_rows == 0

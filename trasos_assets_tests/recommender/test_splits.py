@@ -1,0 +1,51 @@
+from datetime import timedelta
+
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trasos_assets.recommender.splits import TooFewDaysError, affordable_test_days, time_split
+from trasos_assets_tests.recommender.tables import FIRST_DAY, Row, interactions, pairs, purchases, rows_strategy
+
+
+def day(n: int):
+    return FIRST_DAY + timedelta(days=n)
+
+
+@given(rows_strategy, st.integers(1, 5), st.integers(0, 12))
+def test_training_ends_before_the_truth_begins_and_no_purchase_is_lost(rows: list[Row], test_days, through) -> None:
+    try:
+        split = time_split(interactions(rows), test_days=test_days, through=day(through))
+    except TooFewDaysError:
+        assert all(row[2] > through - test_days for row in rows)
+        return
+    last_train_day = pc.max(split.train["day"]).as_py()  # pyright: ignore[reportAttributeAccessIssue]
+    assert last_train_day <= split.train_through == day(through - test_days)
+    assert split.test_through == day(through)
+    assert split.train.num_rows == sum(row[2] <= through - test_days for row in rows)
+    bought_after = {row[:2] for row in rows if through - test_days < row[2] <= through and row[5] > 0}
+    assert split.truth.equals(pairs(sorted(bought_after)))
+
+
+def test_too_few_days_names_the_way_out() -> None:
+    table = purchases([("ann", "hat", 0), ("ann", "tie", 2)])
+    with pytest.raises(TooFewDaysError, match="TRASOS_TEST_DAYS"):
+        time_split(table, test_days=3)
+    assert time_split(table, test_days=2).train.num_rows == 1
+    with pytest.raises(TooFewDaysError):
+        time_split(table.slice(0, 0), test_days=1)
+    with pytest.raises(ValueError, match="at least 1"):
+        time_split(table, test_days=0)
+
+
+@given(rows_strategy, st.integers(1, 20))
+def test_affordable_days_always_leave_days_to_train_on(rows: list[Row], test_days) -> None:
+    table = interactions(rows)
+    days = affordable_test_days(table, test_days)
+    span = max(row[2] for row in rows) - min(row[2] for row in rows) + 1 if rows else 0
+    assert (days is None) == (span < 2)
+    if days is None:
+        return
+    assert days == min(test_days, span // 2)
+    assert time_split(table, test_days=days).train.num_rows > 0
