@@ -9,7 +9,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -25,6 +25,7 @@ from trasos_assets.settings import get_settings
 
 CONTRACT_CHECK = "keeps_contract"
 WEEKLY = {"trasos/cadence": "weekly"}
+PROMISE = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 WARN = dg.AssetCheckSeverity.WARN
 SHOWN = 5
 

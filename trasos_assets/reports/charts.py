@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trasos_assets.reports import words
-from trasos_assets.reports.template import BLUE, BLUE_BAND, COLOURS, GREEN, NEUTRAL, SYMBOLS, VERMILION
+from trasos_assets.reports.template import BLUE, BLUE_BAND, COLOURS, GREEN, GRID, NEUTRAL, SYMBOLS, VERMILION
 from trasos_assets.reports.views import MAX_DAYS, WEEK_DAYS, Cost, Curve, Daily, Funnel
 from trasos_assets.reports.views_recommender import MAX_ARMS, MAX_MODELS, Board, Comparison
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Figure = dict[str, Any]
 
 FLOAT_DIGITS = 6
+MAX_MARKED_DAYS = 92
 TARGETS = {"new_items": "new items only", "all_items": "repeats allowed"}
 
 
@@ -58,7 +59,12 @@ def funnel_steps(funnel: Funnel) -> Figure:
         y=[row["step_name"] for row in steps],
         x=[row["sessions"] for row in steps],
         marker={"color": BLUE},
-        text=[f"{words.count(row['sessions'])} · {words.percent(row['share'])}" for row in steps],
+        text=[
+            # The first step is all of them; its bar leaves the least room.
+            words.count(row["sessions"])
+            + (f" · {words.percent(row['share'])}" if row["step"] > 1 and row["share"] else "")
+            for row in steps
+        ],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{text}<extra></extra>",
@@ -128,7 +134,7 @@ def time_to_return(curve: Curve) -> Figure:
 
 def acquisition_cost(cost: Cost, currency: str) -> Figure:
     """Cost of a customer by week, bars by channel and the blended cost as a line; an open week has none."""
-    weeks = [week.isoformat() for week in cost.weeks]
+    weeks = [words.day_and_month(week) for week in cost.weeks]
     prefix = words.SYMBOLS.get(currency, "")
     figure = _figure()
     for number, (channel, of_weeks) in enumerate(cost.channels.items()):
@@ -189,7 +195,15 @@ def uplift(comparisons: Sequence[Comparison]) -> Figure:
             f"n = {words.count(pair.arm['people'])} vs {words.count(pair.control['people'])}"
         )
         figure.add_annotation(
-            text=label, x=0, xref="paper", xanchor="left", y=place, yshift=28, showarrow=False, align="left"
+            text=label,
+            x=0,
+            xref="paper",
+            xanchor="left",
+            y=place,
+            yshift=28,
+            showarrow=False,
+            align="left",
+            bgcolor=GRID,
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
     figure.update_yaxes(range=[len(shown) - 0.6, -0.9], showticklabels=False, showgrid=False)
@@ -230,7 +244,7 @@ def _add_daily(
     figure: go.Figure, days: list, by_day: list, by_week: list, *, hover: str, axis: str = "y", legend: bool = True
 ) -> None:
     figure.add_scatter(
-        mode="lines+markers",
+        mode="lines+markers" if len(days) <= MAX_MARKED_DAYS else "lines",
         name="day",
         x=days,
         y=by_day,

@@ -93,8 +93,8 @@ def retention(cohorts: Cohorts) -> str:
     after = "the month after their first order" if month == 0 else f"month {month + 1} after their first order"
     number = sum(1 for _, cell in known if cell)
     return (
-        f"{words.percent(returned / customers)} of customers ordered again in {after}, "
-        f"over {words.plural(number, 'cohort')} for which it is over"
+        f"{words.percent(returned / customers)} of customers ordered again in {after} "
+        f"({words.plural(number, 'cohort')} for which it is over)"
     )
 
 
@@ -120,13 +120,14 @@ def uplift(comparisons: Sequence[Comparison]) -> str:
     arm = chosen.arm
     size = words.points(abs(arm["difference"]))
     direction = "more" if arm["difference"] >= 0 else "less"
-    interval = f"95 % interval {words.points(arm['difference_lower'])} to {words.points(arm['difference_upper'])}"
+    interval = f"95{words.NBSP}% interval {words.points_range(arm['difference_lower'], arm['difference_upper'])}"
     names = f"{words.name(arm['arm'])} of {words.name(arm['experiment'])}"
     if not clear:
         return f"{names} cannot be told from {words.name(chosen.control['arm'])} yet: {size} {direction}, {interval}"
     said = f"{names} converts {size} {direction} than {words.name(chosen.control['arm'])} ({interval})"
     if len(comparisons) > 1:
-        return f"{words.count(len(clear))} of {words.count(len(comparisons))} arms differ beyond chance; {said}"
+        differ = "differs" if len(clear) == 1 else "differ"
+        return f"{words.count(len(clear))} of {words.count(len(comparisons))} arms {differ} beyond chance: {said}"
     return said
 
 
@@ -137,7 +138,7 @@ def leaderboard(board: Board) -> str:
         (board.values[model, target]["value"], model) for model in board.models if (model, target) in board.values
     ]
     value, best = ranked[0]
-    said = f"{words.name(best)} ranks {TARGETS.get(target, words.name(target))} best: NDCG@10 {value:.3f}"
+    said = f"{words.name(best)} ranks best ({TARGETS.get(target, words.name(target))}): NDCG@10 {value:.3f}"
     if len(ranked) == 1:
         return f"{said}; nothing to compare it with yet"
     runner_up, name = ranked[1]

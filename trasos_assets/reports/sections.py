@@ -77,14 +77,14 @@ def _section(plan: _Plan, source: Source, facts: DashboardFacts) -> Section:
 def _conversion(daily: views.Daily, facts: DashboardFacts) -> Content:
     title = findings.conversion(daily)
     sentence = f"Line chart of visitor conversion by day. {title}."
-    figure = FigureView("plot-conversion", sentence, 300, charts.conversion(daily))
+    figure = FigureView("plot-conversion", sentence, 330, charts.conversion(daily))
     return Content(title, [figure], data_table=tables.traffic(daily))
 
 
 def _sales(daily: views.Daily, facts: DashboardFacts) -> Content:
     title = findings.sales(daily, facts.currency)
     sentence = f"Two line charts by day, net revenue above orders. {title}."
-    figure = FigureView("plot-sales", sentence, 300, charts.sales(daily, facts.currency))
+    figure = FigureView("plot-sales", sentence, 330, charts.sales(daily, facts.currency))
     return Content(title, [figure], data_table=tables.sales(daily, facts.currency))
 
 
@@ -206,6 +206,7 @@ _PLANS = (
         columns=("retention", "returned", "customers"),
         view=lambda source, facts: views.cohorts(source, facts.data_through),
         build=_retention,
+        wide=True,
     ),
     _Plan(
         id="time-to-return",
@@ -215,6 +216,7 @@ _PLANS = (
         columns=("not_returned", "at_risk", "returned", "censored", "lower", "upper"),
         view=lambda source, facts: views.curve(source),
         build=_time_to_return,
+        wide=True,
         subtitle="Share with a second valid order by days since the first (1 − Kaplan–Meier); customers not yet back "
         "are censored at the last day that landed, not counted as lost or left out.",
     ),

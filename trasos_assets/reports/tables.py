@@ -186,7 +186,7 @@ def uplift(comparisons: Sequence[Comparison]) -> DataTable:
             _percent(pair.arm["rate"]),
             _percent(pair.control["rate"]),
             words.points(pair.arm["difference"], sign=True),
-            f"{words.points(pair.arm['difference_lower'])} to {words.points(pair.arm['difference_upper'])}",
+            words.points_range(pair.arm["difference_lower"], pair.arm["difference_upper"]),
             _percent(pair.arm["relative_uplift"]),
             None if pair.arm["p_value"] is None else f"{pair.arm['p_value']:.4f}",
         )

@@ -19,6 +19,7 @@ NEUTRAL = "#7A828C"
 GRID = "rgba(122,130,140,0.25)"
 
 TEMPLATE = "trasos"
+FONTS = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
 def register_template() -> str:
@@ -28,6 +29,8 @@ def register_template() -> str:
 
     axis = {
         "automargin": True,
+        "separatethousands": True,
+        "ticklabelstandoff": 4,
         "gridcolor": GRID,
         "linecolor": GRID,
         "showline": False,
@@ -41,7 +44,7 @@ def register_template() -> str:
         autosize=True,
         colorway=list(COLOURS),
         dragmode=False,
-        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": NEUTRAL},
+        font={"family": FONTS, "size": 12, "color": NEUTRAL},
         hoverlabel={"font": {"size": 12}, "namelength": 40},
         legend={
             "orientation": "h",

@@ -22,9 +22,9 @@ _TILES: dict[str, tuple[str, str | None, str]] = {
     "net_revenue": ("Net revenue", "net", "up"),
     "orders": ("Orders", "orders", "up"),
     "new_customers": ("New customers", "new_customers", "up"),
-    "average_order_value": ("Average order value", "average_order_value", "up"),
-    "blended_cac": ("Cost per new customer", None, "down"),
-    "returned_within_30_days": ("Returned within 30 days", None, "up"),
+    "average_order_value": ("Order value", "average_order_value", "up"),
+    "blended_cac": ("Acquisition cost", None, "down"),
+    "returned_within_30_days": ("Back within 30 days", None, "up"),
 }
 
 
@@ -46,11 +46,11 @@ def tiles(facts: DashboardFacts, daily: Daily | NoData) -> list[Tile]:
 
 
 def spark_paths(values: Sequence[float | None]) -> list[str]:
-    """SVG points of each unbroken stretch, scaled from 0 (or the lowest below it) to the highest; a blank is a gap."""
+    """SVG points of each unbroken stretch, scaled from the lowest to the highest; a blank is a gap."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return []
-    low, high = min(0.0, *known), max(0.0, *known)
+    low, high = min(known), max(known)
     height = (high - low) or 1.0
     step = SPARK_WIDTH / (len(values) - 1)
     stretches: list[list[str]] = [[]]

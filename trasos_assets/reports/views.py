@@ -149,8 +149,8 @@ class Curve:
 
     @property
     def marks(self) -> list[int]:
-        """The round numbers of days that the data reach."""
-        return [days for days in MARKS if days <= self.rows[-1]["days"]]
+        """The round numbers of days that somebody was observed for without a return."""
+        return [days for days in MARKS if self.at_risk(days)]
 
     @property
     def median(self) -> int | None:

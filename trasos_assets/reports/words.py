@@ -52,8 +52,13 @@ def percent(share: Number) -> str:
 
 def points(difference: Number, *, sign: bool = False) -> str:
     """A difference of shares in percentage points: 0.002 -> 0.2 points."""
-    digits = 2 if 0 < abs(difference) < 0.001 else 1
+    digits = 2 if 0 < abs(difference) < 0.0005 else 1
     return _signed(f"{100 * float(difference):{'+' if sign else ''}.{digits}f}{NBSP}points")
+
+
+def points_range(lower: Number, upper: Number) -> str:
+    """An interval of a difference: 0.5 to 4.0 points."""
+    return f"{points(lower).removesuffix(NBSP + 'points')} to {points(upper)}"
 
 
 def money(value: Number, currency: str, *, digits: int | None = None) -> str:
@@ -69,6 +74,11 @@ def day(value: date) -> str:
     """2024-03-05 -> 5 Mar 2024, whatever the locale of the machine."""
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
     return f"{value.day}{NBSP}{months[value.month - 1]}{NBSP}{value.year}"
+
+
+def day_and_month(value: date) -> str:
+    """2024-03-05 -> 5 Mar."""
+    return day(value).rsplit(NBSP, 1)[0]
 
 
 def month(value: date) -> str:

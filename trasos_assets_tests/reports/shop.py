@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from trasos_assets.contracts import CONTRACTS
-from trasos_assets.metrics.headlines import Headline
+from trasos_assets.metrics.headlines import headlines
 from trasos_assets.reports import CheckState, DashboardFacts, RowCount
 from trasos_assets.reports.source import TABLES
 
+HEADLINE_TABLES = ("daily_kpis", "acquisition_cost", "time_to_return")
 FIRST_DAY = date(2026, 1, 5)
 CHANNELS = ("paid_search", "organic", "social", "email", "direct")
 NAMES = (
@@ -53,6 +54,7 @@ def shop(days: int = 70, seed: int = 3) -> dict[str, pa.Table]:
 
 def shop_facts(days: int = 70, **changes: Any) -> DashboardFacts:
     """Facts that go with `shop`."""
+    tables = shop(days)
     checks = [
         CheckState(owner, contract.name, check, True, "ERROR")
         for contract in CONTRACTS.values()
@@ -62,17 +64,7 @@ def shop_facts(days: int = 70, **changes: Any) -> DashboardFacts:
     facts: dict[str, Any] = {
         "data_through": FIRST_DAY + timedelta(days=days - 1),
         "currency": "GBP",
-        "headlines": [
-            Headline("conversion", 0.0312, "share", 0.0291, "buyers / visitors, each summed by day over 7 days"),
-            Headline("net_revenue", Decimal("48211.40"), "money", Decimal("45110.10"), "purchases less cancellations"),
-            Headline("orders", 812, "orders", 801, "valid orders of 7 days"),
-            Headline("new_customers", 431, "people", 466, "people whose first valid order fell in 7 days"),
-            Headline("average_order_value", Decimal("59.37"), "money", Decimal("56.32"), "net / valid orders"),
-            Headline(
-                "blended_cac", Decimal("9.12"), "money", Decimal("9.80"), "spend / new customers, last whole week"
-            ),
-            Headline("returned_within_30_days", 0.284, "share", None, "Kaplan-Meier share with a second valid order"),
-        ],
+        "headlines": headlines(*(ibis.memtable(tables[name]) for name in HEADLINE_TABLES)),
         "checks": [*checks, CheckState("science", "leaderboard", "beats_popularity", False, "WARN")],
         "row_counts": [
             RowCount(contract.owner, contract.name, 1000 + 137 * n) for n, contract in enumerate(CONTRACTS.values())
@@ -147,11 +139,11 @@ def _cohorts(through: date, rng: np.random.Generator) -> Iterable[dict[str, Any]
 
 
 def _curve(days: int, rng: np.random.Generator) -> Iterable[dict[str, Any]]:
-    for segment, at_risk in (("all", 4000), ("channel:email", 900)):
+    for segment, at_risk in (("all", 9000), ("channel:email", 900)):
         share = 1.0
         for day in range(days):
             returned = int(rng.binomial(at_risk, 0.011 if day else 0.004))
-            censored = min(at_risk - returned, int(rng.poisson(4000 / days / 2)))
+            censored = min(at_risk - returned, int(rng.poisson(at_risk * 1.4 / (days - day))))
             share *= 1 - returned / at_risk if at_risk else 1.0
             half = 1.96 * (share * (1 - share) / 4000) ** 0.5
             yield {

@@ -1,5 +1,9 @@
 """Reference data: catalogue, spend, assignments; who is who; how far the data reaches."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import dagster as dg
 import ibis
 
 from trasos_assets.contracts.engineering import (
@@ -12,10 +16,12 @@ from trasos_assets.contracts.engineering import (
     WATERMARK,
 )
 from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, MARKETING_SPEND
-from trasos_assets.lake.table import TableCheck, table
+from trasos_assets.lake.table import WARN, TableCheck, table
 from trasos_assets.landing import snapshots
 from trasos_assets.settings import get_settings
 from trasos_assets.trust import classify, identity
+
+FRESH_DAYS = 2
 
 
 @table(QUARANTINED_RECORDS, parameters=("currency",))
@@ -78,3 +84,24 @@ def watermark(event_states: ibis.Table, clean_events: ibis.Table) -> ibis.Table:
     received = event_states.agg(first_day=event_states.day.min(), data_through=event_states.day.max())
     covered = received.filter(received.data_through.notnull())
     return covered.cross_join(clean_events.agg(last_event_at=clean_events.occurred_at.max()))
+
+
+@dg.asset_check(
+    asset=WATERMARK.name,
+    description="The lake reaches to the day before yesterday at least, by the events' own days, not by run times.",
+)
+def events_are_fresh(watermark: ibis.Table) -> dg.AssetCheckResult:
+    """Freshness by event time: a re-run of an old day makes an asset fresh, but not its events."""
+    today = datetime.now(ZoneInfo(get_settings().timezone)).date()
+    reached = watermark.to_pyarrow().to_pylist()
+    through = reached[0]["data_through"] if reached else None
+    behind = (today - through).days if through else None
+    fresh = behind is not None and behind <= FRESH_DAYS
+    return dg.AssetCheckResult(
+        passed=fresh,
+        severity=WARN,
+        description=None
+        if fresh
+        else f"data through {through}, {behind} days behind {today}: is the backend delivering?",
+        metadata={"data_through": str(through), "days_behind": -1 if behind is None else behind},
+    )

@@ -147,9 +147,7 @@ def ingest(
     if stock.pending:
         settle(store, [row["delivery"] for row in stock.pending], run_id=run_id)
     names = [key.path[-1] for key in graph.materializable_asset_keys]
-    last = plan.table_run(
-        graph, store, plan.standings(instance, names), retrain=True, everything=rebuild is not None
-    )
+    last = plan.table_run(graph, store, plan.standings(instance, names), retrain=True, everything=rebuild is not None)
     if last is not None:
         carry_out([last])
     return outcome
@@ -161,6 +159,10 @@ def report_ledger(instance: dg.DagsterInstance, stock: Stock) -> None:
         instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 LANDING_LEDGER.name,
-                metadata={"files": stock.files, "new_files": len(stock.pending), "files_in_trouble": len(stock.troubled)},
+                metadata={
+                    "files": stock.files,
+                    "new_files": len(stock.pending),
+                    "files_in_trouble": len(stock.troubled),
+                },
             )
         )

@@ -17,7 +17,8 @@ ingest_days = dg.define_asset_job(
 )
 refresh_tables = dg.define_asset_job(
     "refresh_tables",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*(c.name for c in CONTRACTS.values() if c.partitioned)),
+    selection=dg.AssetSelection.all()
+    - dg.AssetSelection.assets(*(c.name for c in CONTRACTS.values() if c.partitioned)),
     description="Stage three of an ingest: every table without partitions.",
 )
 retrain_model = dg.define_asset_job(

@@ -117,10 +117,8 @@ def day_runs(
         by_events, by_records = lake, records
     needs = {}
     for name in BY_DAY_NAMES:
-        if name == RECORDS_BY_DAY:
-            wanted = by_records
-        else:
-            wanted = by_events | (lake - set(store.days(CONTRACTS[name])))
+        never_built = lake - set(store.days(CONTRACTS[name]))
+        wanted = by_records if name == RECORDS_BY_DAY else by_events | never_built
         if wanted:
             needs[name] = wanted
     return _ranges(needs, "ingest_days", "code changed" if set(outdated) else "days affected by what landed")

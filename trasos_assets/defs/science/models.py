@@ -13,7 +13,7 @@ from trasos_assets.settings import get_settings
 ALS_PARAMETERS = ("als_factors", "als_regularization", "als_alpha", "als_iterations", "seed")
 
 
-def _als_config():  # noqa: ANN202 - the type's import is as slow as the model's
+def _als_config():
     from trasos_assets.recommender.models import ALSConfig
 
     settings = get_settings()

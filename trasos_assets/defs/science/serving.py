@@ -42,7 +42,10 @@ def _gaps_or_repeats(recommendations: ibis.Table) -> ibis.Table:
             "every_item_can_be_bought", _not_for_sale, "Only available products are shown, no services.", blocking=True
         ),
         TableCheck(
-            "ranks_are_whole", _gaps_or_repeats, "Ranks run from 1 without gaps; no item twice in a list.", blocking=True
+            "ranks_are_whole",
+            _gaps_or_repeats,
+            "Ranks run from 1 without gaps; no item twice in a list.",
+            blocking=True,
         ),
     ],
 )

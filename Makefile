@@ -1,0 +1,53 @@
+# Every target bootstraps .venv by itself and is quick the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export TRASOS_DATA_DIR ?= $(CURDIR)/data
+LANDING := $(TRASOS_DATA_DIR)/landing
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast ui check bench clean lock
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## Create .venv with the pinned packages
+
+run: $(STAMP) ## Land 30 simulated days if nothing has landed yet, then bring every table up to date
+	@test -d $(LANDING) || $(BIN)/trasos simulate --days 30 --visitors 3000 --seed 7 --out $(LANDING)
+	$(BIN)/trasos run
+
+ui: $(STAMP) ## Serve the Dagster UI with its daemon on http://127.0.0.1:3000
+	$(BIN)/trasos ui
+
+test: $(STAMP) ## Run every test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-fast: $(STAMP) ## Run the tests that take no more than a few seconds each
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(STAMP) ## Lint, format check, types, and the definitions as Dagster sees them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
+
+bench: $(STAMP) ## Run the benchmarks
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: $(STAMP) ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-emit-index-url --no-annotate --no-header --all-extras --upgrade \
+		pyproject.toml --output-file requirements.lock
+
+clean: ## Remove .venv, caches and everything that `make run` wrote below data/
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf data/landing data/lake data/reports data/dagster_home data/trasos.duckdb

@@ -1,0 +1,244 @@
+"""The command ``trasos``: everything that a person does with the platform outside the UI."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from trasos_assets.settings import Settings, get_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+errors = Console(stderr=True)
+
+_DAY = ["%Y-%m-%d"]
+
+
+class Format(StrEnum):
+    """How ``trasos query`` prints."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def _fail(message: str) -> typer.Exit:
+    errors.print(f"[red]error[/] {escape(message)}", soft_wrap=True)
+    return typer.Exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        return get_settings()
+    except ValidationError as error:
+        raise _fail("; ".join(f"TRASOS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())) from error
+
+
+def _progress() -> Progress:
+    what = (SpinnerColumn(), TextColumn("{task.description}"))
+    how_far = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*what, *how_far, console=errors, transient=True)
+
+
+def _teller(bars: Progress, what: str) -> Callable[[str, int, int], None]:
+    task = bars.add_task(what)
+    return lambda stage, done, total: bars.update(task, description=stage, completed=done, total=total)
+
+
+@app.command()
+def simulate(
+    days: Annotated[int, typer.Option(min=1, help="Days to simulate.")] = 30,
+    visitors: Annotated[int, typer.Option(min=1, help="Visitors over all days.")] = 3000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    out: Annotated[Path | None, typer.Option(help="Landing folder. Default: that of TRASOS_DATA_DIR.")] = None,
+    start: Annotated[datetime | None, typer.Option(formats=_DAY, help="First day.")] = None,
+    dirt: Annotated[str, typer.Option(help="none, light or heavy: how much of the input is broken.")] = "light",
+) -> None:
+    """Write the landing files of a believable fashion shop, and truth.json with what is true of it."""
+    from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
+
+    settings = _settings()
+    target = out or settings.landing_dir
+    extra: dict[str, Any] = {"start": start.date()} if start else {}
+    try:
+        config = SimulationConfig(
+            days=days, visitors=visitors, seed=seed, currency=settings.currency, dirt=Dirt.preset(dirt), **extra
+        )
+        with _progress() as bars:
+            truth = simulate(config, target, _teller(bars, "simulating"))
+    except (ValueError, OSError) as error:
+        raise _fail(str(error)) from error
+    lines = ", ".join(f"{count:,} {name}" for name, count in truth.lines.items())
+    console.print(
+        f"{lines} lines landed in {target}; what is true of them is in {target / 'truth.json'}", soft_wrap=True
+    )
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="online-retail or events-csv.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="The file or folder to import.")],
+    out: Annotated[Path | None, typer.Option(help="Landing folder. Default: that of TRASOS_DATA_DIR.")] = None,
+    timezone: Annotated[str, typer.Option(help="Time zone of times that name none.")] = "UTC",
+    column_map: Annotated[Path | None, typer.Option("--map", help="Column map of events-csv (YAML).")] = None,
+) -> None:
+    """Turn a public or a team's own data set into landing files; prints rows read, written, and rejected by reason."""
+    from trasos_assets.landing.importers import ImportSourceError, import_data
+
+    settings = _settings()
+    try:
+        with _progress() as bars:
+            report = import_data(
+                name,
+                source,
+                out or settings.landing_dir,
+                timezone=timezone,
+                column_map=column_map,
+                currency=settings.currency,
+                progress=_teller(bars, "importing"),
+            )
+    except (ImportSourceError, ValueError, OSError) as error:
+        raise _fail(str(error)) from error
+    for line in report.lines():
+        console.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=_DAY, help="First day to build again, with --to.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=_DAY, help="Last day to build again, with --from.")
+    ] = None,
+) -> None:
+    """Bring every table up to what has landed, in this process, and say how things stand."""
+    warnings.filterwarnings("ignore", module="dagster.*")
+    if (first is None) != (last is None) or (first and last and first > last):
+        raise _fail("--from and --to go together, the earlier day first")
+    settings = _settings()
+    with errors.status("loading definitions"):
+        from trasos_assets.defs.operations.instance import open_instance
+
+        instance = open_instance(settings)
+        from trasos_assets.definitions import defs
+        from trasos_assets.defs.operations.ingest import ingest
+        from trasos_assets.defs.operations.summary import print_summary
+        from trasos_assets.lake.engine import open_lake
+        from trasos_assets.lake.store import LakeError
+        from trasos_assets.landing.ledger import LandingError
+
+        definitions = defs()
+        store = open_lake(settings)
+    with _progress() as bars:
+        task = bars.add_task("looking at landing", total=None)
+
+        def announce(planned: Any) -> None:
+            days = f" {planned.first} to {planned.last}" if planned.first else ""
+            errors.print(f"[bold]{planned.job}[/]{days}: {len(planned.assets)} tables, {planned.why}")
+            bars.update(task, description=planned.job, completed=0, total=len(planned.assets))
+
+        def listen(what: str, text: str) -> None:
+            if what == "STEP_START":
+                bars.update(task, description=text)
+            elif what == "MESSAGE":
+                errors.print(f"[yellow]{escape(text)}[/]")
+            else:
+                bars.advance(task)
+
+        try:
+            rebuild = (first.date(), last.date()) if first and last else None
+            outcome = ingest(
+                definitions, instance, store, settings, rebuild=rebuild, announce=announce, listener=listen
+            )
+        except (LandingError, LakeError) as error:
+            raise _fail(str(error)) from error
+    if not outcome.runs and not outcome.stock.pending:
+        errors.print("nothing new has landed and every table is up to date")
+    for row in outcome.stock.troubled:
+        errors.print(f"[yellow]{row['state']}[/] {escape(row['reason'])}", soft_wrap=True)
+    print_summary(console, instance, definitions.resolve_asset_graph(), store, settings)
+    for text in outcome.errors:
+        errors.print(f"[red]failed[/] {escape(text)}", soft_wrap=True)
+    if not outcome.success:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.")] = 3000,
+) -> None:
+    """Serve the Dagster UI with its daemon: sensors and schedules run, lineage can be inspected."""
+    import os
+
+    from trasos_assets.defs.operations.instance import prepare_home
+
+    prepare_home(_settings())
+    os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "300")
+    workspace = Path(__file__).parent.parent / "workspace.yaml"
+    dagster = Path(sys.executable).with_name("dagster")
+    arguments = [str(dagster), "dev", "--workspace", str(workspace), "--host", host, "--port", str(port)]
+    os.execv(arguments[0], arguments)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over the warehouse: engineering.*, science.*, analytics.*.")],
+    output: Annotated[Format, typer.Option("--format", help="table, csv or json.")] = Format.table,
+) -> None:
+    """Read the warehouse; refuses to write."""
+    from trasos_assets.lake.query import QueryError, run_query
+
+    try:
+        text = run_query(_settings().warehouse_path, sql, output.value)
+    except QueryError as error:
+        raise _fail(str(error)) from error
+    typer.echo(text)
+
+
+@app.command()
+def health() -> None:
+    """How every check stands, by team; exit code 1 if a check of ERROR severity failed."""
+    warnings.filterwarnings("ignore", module="dagster.*")
+    from trasos_assets.defs.operations.instance import open_instance
+
+    instance = open_instance(_settings())
+    from trasos_assets.definitions import defs
+    from trasos_assets.defs.operations.health import latest_checks
+    from trasos_assets.defs.operations.summary import print_checks
+
+    checks = latest_checks(instance, defs().resolve_asset_graph())
+    if not checks:
+        raise _fail("no check has run yet; run `trasos run` first")
+    print_checks(console, checks)
+    if any(not check.passed and check.severity != "WARN" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def dashboard(
+    browser: Annotated[bool, typer.Option("--open/--path", help="Open it, or print its path only.")] = True,
+) -> None:
+    """Open the KPI dashboard."""
+    page = _settings().reports_dir / "dashboard" / "index.html"
+    if not page.exists():
+        raise _fail(f"there is no dashboard at {page} yet; run `trasos run` first")
+    typer.echo(page)
+    if browser:
+        typer.launch(page.as_uri())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,205 @@
+"""What starts runs without a hand: the landing sensor, the automation sensor, the schedules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+
+from trasos_assets.defs.operations import plan
+from trasos_assets.defs.operations.ingest import report_ledger
+from trasos_assets.defs.operations.jobs import ingest_days, ingest_raw, refresh_tables, retrain_model
+from trasos_assets.lake.days import first_day
+from trasos_assets.lake.engine import open_lake
+from trasos_assets.lake.format import open_format
+from trasos_assets.landing.ledger import LandingError, read_ledger, settle, take_stock
+from trasos_assets.settings import get_settings
+
+BATCH_TAG, STAGE_TAG = "trasos/ingest", "trasos/stage"
+STAGES = ("raw", "days", "tables")
+FILES_PER_TICK = 500
+LOST_AFTER_SECONDS = 3600
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 3600
+
+
+@dataclass
+class Ingest:
+    """The sensor's cursor: which batch of deliveries is under way, at which stage, and how often it failed."""
+
+    batch: str = ""
+    stage: str = ""
+    deliveries: tuple[str, ...] = ()
+    runs: int = 0
+    asked_at: float = 0
+    failures: int = 0
+    failed: tuple[str, ...] = ()
+    not_before: float = 0
+
+    @classmethod
+    def load(cls, cursor: str | None) -> Ingest:
+        """The state in a cursor; a new one if there is none or it cannot be read."""
+        try:
+            return cls(**json.loads(cursor)) if cursor else cls()
+        except (ValueError, TypeError):
+            return cls()
+
+    def dump(self) -> str:
+        """The state as a cursor."""
+        return json.dumps(asdict(self))
+
+
+def _stage_of(context: dg.SensorEvaluationContext, state: Ingest) -> str:
+    """running, failed or done: how the runs of the current stage stand."""
+    tags = {BATCH_TAG: state.batch, STAGE_TAG: state.stage}
+    runs = context.instance.get_runs(dg.RunsFilter(tags=tags))
+    if any(run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) for run in runs):
+        return "failed"
+    if len(runs) < state.runs:
+        return "failed" if time.time() - state.asked_at > LOST_AFTER_SECONDS else "running"
+    return "done" if all(run.status == dg.DagsterRunStatus.SUCCESS for run in runs) else "running"
+
+
+def _plan_stage(context: dg.SensorEvaluationContext, state: Ingest) -> list[plan.PlannedRun]:
+    settings, store = get_settings(), open_lake()
+    pending = [row for row in read_ledger(store) if row["delivery"] in state.deliveries]
+    first = first_day(settings)
+    days = plan.lake_days(store, pending, first)
+    repository = context.repository_def
+    if repository is None:
+        raise dg.DagsterInvariantViolationError("the landing sensor runs inside a code location only")
+    graph = repository.asset_graph
+    if state.stage == "raw":
+        open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
+        return plan.raw_runs(store, pending, days)
+    if state.stage == "days":
+        standing = plan.standings(context.instance, plan.BY_DAY_NAMES)
+        outdated = plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES)
+        return plan.day_runs(store, settings, pending, days, outdated=outdated)
+    names = [key.path[-1] for key in graph.materializable_asset_keys]
+    last = plan.table_run(graph, store, plan.standings(context.instance, names), retrain=False)
+    return [last] if last else []
+
+
+def _requests(state: Ingest, runs: list[plan.PlannedRun]) -> list[dg.RunRequest]:
+    tags = {BATCH_TAG: state.batch, STAGE_TAG: state.stage}
+    return [
+        dg.RunRequest(
+            run_key=f"{state.batch}:{state.stage}:{number}",
+            job_name=run.job,
+            asset_selection=[dg.AssetKey(name) for name in run.assets],
+            tags=run.tags | tags | {"trasos/why": run.why},
+        )
+        for number, run in enumerate(runs)
+    ]
+
+
+def _advance(context: dg.SensorEvaluationContext, state: Ingest) -> dg.SensorResult | dg.SkipReason:
+    """From the current stage on, ask for the runs of the first stage that has any."""
+    while state.stage:
+        runs = _plan_stage(context, state)
+        if runs:
+            state.runs, state.asked_at = len(runs), time.time()
+            return dg.SensorResult(run_requests=_requests(state, runs), cursor=state.dump())
+        _finish_stage(state)
+    context.update_cursor(state.dump())
+    return dg.SkipReason(f"ingest {state.batch} is complete")
+
+
+def _finish_stage(state: Ingest) -> None:
+    if state.stage == "days":
+        settle(open_lake(), state.deliveries, run_id=state.batch)
+        state.failures, state.failed, state.not_before = 0, (), 0
+    number = STAGES.index(state.stage) + 1
+    state.stage, state.runs = STAGES[number] if number < len(STAGES) else "", 0
+
+
+def _pause(state: Ingest) -> str:
+    state.failures += 1
+    wait = min(FIRST_PAUSE_SECONDS * 2 ** (state.failures - 1), LONGEST_PAUSE_SECONDS)
+    state.failed, state.not_before = tuple(state.deliveries), time.time() + wait
+    text = (
+        f"ingest {state.batch} failed in stage {state.stage!r} (try {state.failures}); its files stay pending and come "
+        f"again in {wait:.0f} s, or with the next new file. The failed run says why"
+    )
+    state.stage = ""
+    return text
+
+
+@dg.sensor(
+    name="landing_sensor",
+    jobs=[ingest_raw, ingest_days, refresh_tables],
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes new files from landing through the three stages of an ingest, one batch at a time.",
+)
+def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Move the ingest that is under way to its next stage, or begin one if files have landed."""
+    state = Ingest.load(context.cursor)
+    if state.stage:
+        stands = _stage_of(context, state)
+        if stands == "running":
+            return dg.SkipReason(f"ingest {state.batch}: stage {state.stage!r} is under way")
+        if stands == "failed":
+            reason = _pause(state)
+            context.update_cursor(state.dump())
+            return dg.SkipReason(reason)
+        _finish_stage(state)
+        return _advance(context, state)
+    settings, store = get_settings(), open_lake()
+    try:
+        stock = take_stock(store, settings, first_day=first_day(settings), limit=FILES_PER_TICK)
+    except LandingError as error:
+        return dg.SkipReason(str(error))
+    trouble = f"; {len(stock.troubled)} in trouble, see landing_ledger" if stock.troubled else ""
+    if not stock.pending:
+        return dg.SkipReason(f"nothing new among {stock.files} files{trouble}")
+    deliveries = tuple(sorted(row["delivery"] for row in stock.pending))
+    if set(deliveries) <= set(state.failed) and time.time() < state.not_before:
+        return dg.SkipReason(f"{len(deliveries)} files wait for the next try{trouble}")
+    report_ledger(context.instance, stock)
+    state.deliveries, state.stage = deliveries, STAGES[0]
+    identity = "\0".join((*deliveries, str(state.failures), str(time.time_ns())))
+    state.batch = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return _advance(context, state)
+
+
+automation_sensor = dg.AutomationConditionSensorDefinition(
+    "automation_sensor",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=60,
+    description="Refreshes tables without partitions after what they are made of, when its blocking checks passed.",
+)
+
+
+@dg.schedule(
+    job=refresh_tables,
+    cron_schedule="0 6 * * *",
+    execution_timezone=get_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every morning: all tables without partitions but the model's, and the checks that watch the clock.",
+)
+def daily_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of everything that is not of the weekly cadence."""
+    graph = context.repository_def.asset_graph
+    return dg.RunRequest(
+        asset_selection=[
+            key
+            for key in graph.materializable_asset_keys
+            if graph.get(key).partitions_def is None
+            and graph.get(key).tags.get(plan.WEEKLY_TAG[0]) != plan.WEEKLY_TAG[1]
+        ]
+    )
+
+
+weekly_retraining = dg.ScheduleDefinition(
+    name="weekly_retraining",
+    job=retrain_model,
+    cron_schedule="0 5 * * 1",
+    execution_timezone=get_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every Monday before the morning's refresh: training data, model, leaderboard, champion.",
+)
