@@ -132,14 +132,14 @@ def run(
         from trasos_assets.defs.operations.instance import open_instance
 
         instance = open_instance(settings)
-        from trasos_assets.definitions import defs
+        from trasos_assets.definitions import assembled
         from trasos_assets.defs.operations.ingest import ingest
         from trasos_assets.defs.operations.summary import print_summary
         from trasos_assets.lake.engine import open_lake
         from trasos_assets.lake.store import LakeError
         from trasos_assets.landing.ledger import LandingError
 
-        definitions = defs()
+        definitions = assembled()
         store = open_lake(settings)
     with _progress() as bars:
         task = bars.add_task("looking at landing", total=None)
@@ -215,11 +215,11 @@ def health() -> None:
     from trasos_assets.defs.operations.instance import open_instance
 
     instance = open_instance(_settings())
-    from trasos_assets.definitions import defs
+    from trasos_assets.definitions import assembled
     from trasos_assets.defs.operations.health import latest_checks
     from trasos_assets.defs.operations.summary import print_checks
 
-    checks = latest_checks(instance, defs().resolve_asset_graph())
+    checks = latest_checks(instance, assembled().resolve_asset_graph())
     if not checks:
         raise _fail("no check has run yet; run `trasos run` first")
     print_checks(console, checks)

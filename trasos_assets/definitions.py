@@ -1,5 +1,6 @@
 """The code location: everything below defs/, and the resources it runs on."""
 
+import functools
 from pathlib import Path
 
 import dagster as dg
@@ -15,14 +16,20 @@ def resources() -> dict[str, object]:
     return {"lake": lake, "lake_io": LakeIOManager(lake=lake)}
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
-    """All definitions; the folder of a definition is its owner."""
+@functools.cache
+def assembled() -> dg.Definitions:
+    """All definitions, built once a process; the folder of a definition is its owner."""
     folder = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     # Small steps in one process: a process a step costs more in imports than the step itself.
     own = dg.Definitions(
         resources=resources(),
         executor=dg.in_process_executor,
-        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"}), "progress": progress_logger},
     )
     return dg.Definitions.merge(folder, own)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    return assembled()

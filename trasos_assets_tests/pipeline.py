@@ -4,6 +4,9 @@ The order and the arguments are those of ``trasos_assets/defs``, which only adds
 that wants to know what the numbers are, and not how they are stored, runs this.
 """
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import hashlib

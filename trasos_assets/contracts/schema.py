@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import ibis
 import pandera.errors
@@ -24,7 +25,7 @@ class Violation:
 
 def _check(rule: Rule) -> pa.Check:
     def holds(data: pa.IbisData) -> ibis.Table:
-        return data.table.select(holds=rule.holds(data.table).fill_null(True))
+        return data.table.select(holds=rule.holds(data.table).fill_null(ibis.literal(True)))
 
     # Without a bound on failure cases Pandera drags every failing row through Python.
     return pa.Check(holds, name=rule.name, n_failure_cases=SHOWN_FAILURES)
@@ -62,7 +63,7 @@ def masked(value: object) -> str:
 
 
 def _shown(contract: Contract, error: pandera.errors.SchemaError) -> str:
-    cases = error.failure_cases
+    cases: Any = error.failure_cases
     if not hasattr(cases, "columns") or "failure_case" not in cases.columns:
         return ""
     shown = []

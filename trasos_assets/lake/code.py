@@ -6,16 +6,20 @@ import ast
 import hashlib
 import importlib.util
 import inspect
+import textwrap
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 PACKAGE = "trasos_assets"
-# Contracts enter by their own digest; the store and the wiring do not decide what a table holds.
+# A table's contract enters by its own digest; the store and the wiring do not decide what a table holds.
 IGNORED = ("trasos_assets.contracts", "trasos_assets.lake", "trasos_assets.settings", "trasos_assets.defs")
+# The landing format is no table's contract, but decides what is read of a line and which rules it breaks.
+COUNTED = ("trasos_assets.contracts.landing",)
 
 
 def _counts(module: str) -> bool:
-    return module.split(".")[0] == PACKAGE and not module.startswith(IGNORED)
+    return module.split(".")[0] == PACKAGE and (module in COUNTED or not module.startswith(IGNORED))
 
 
 def _file_of(module: str) -> Path | None:
@@ -37,26 +41,48 @@ def _imports(source: str) -> set[str]:
     return {module for module in found if _counts(module)}
 
 
-def _used_imports(function: Callable[..., object]) -> set[str]:
-    """Modules of ours that one function uses: what it imports itself, and what its globals point at."""
-    names = set(function.__code__.co_names)
-    found = {name for name in names if _counts(name)}
-    for name in names:
-        target = inspect.unwrap(function).__globals__.get(name)
+def _names(code: types.CodeType) -> set[str]:
+    """Global names, attributes and imports that a function uses, those of its inner functions too."""
+    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _leans_on(function: Callable[..., object]) -> tuple[set[str], list[types.FunctionType]]:
+    """Modules of ours that one function uses, and the functions of its own module where that one is not hashed whole."""
+    try:
+        modules = _imports(textwrap.dedent(inspect.getsource(function)))
+    except SyntaxError:  # a lambda, cut out of the expression that it stands in
+        modules = set()
+    helpers = []
+    plain = inspect.unwrap(function)
+    for name in sorted(_names(plain.__code__)):
+        target = plain.__globals__.get(name)
         module = target.__name__ if inspect.ismodule(target) else getattr(target, "__module__", None)
         if isinstance(module, str) and _counts(module):
-            found.add(module)
-    return found
+            modules.add(module)
+        elif inspect.isfunction(target) and module == plain.__module__:
+            helpers.append(target)
+    return modules, helpers
 
 
 def source_digest(*functions: Callable[..., object]) -> str:
-    """Hash that changes when the functions, or any module of ours below them, change; 16 hex digits."""
+    """Hash that changes when the functions, or any module of ours below them, change; 16 hex digits.
+
+    Of the module that a function stands in, the helpers that it calls count, not all of it.
+    """
     digest = hashlib.sha256()
     seen: set[str] = set()
     queue: set[str] = set()
-    for function in functions:
+    waiting, hashed = list(functions), []
+    while waiting:
+        function = waiting.pop(0)
+        if function in hashed:
+            continue
+        hashed.append(function)
         digest.update(inspect.getsource(function).encode())
-        queue |= _used_imports(function)
+        modules, helpers = _leans_on(function)
+        queue |= modules
+        waiting += helpers
     sources: dict[str, bytes] = {}
     while queue:
         module = queue.pop()

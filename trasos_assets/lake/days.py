@@ -8,7 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from trasos_assets.contracts.landing import FORMATS
 from trasos_assets.lake.format import read_format
+from trasos_assets.lake.store import LakeError
 from trasos_assets.settings import Settings, get_settings
 
 BEFORE_ANY_DATA = date(2010, 1, 1)
@@ -16,10 +18,14 @@ _FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 
 
 def landed_days(landing: Path) -> list[date]:
-    """Days of all ``dt=`` folders below landing, in order; names that are no date are left to the ledger to report."""
+    """Days of the data sets' ``dt=`` folders that hold anything, in order.
+
+    Names that are no date, and folders of unknown data sets, are left to the ledger to report.
+    """
     days = set()
     for folder in landing.glob("*/dt=*"):
-        if match := _FOLDER.match(folder.name):
+        match = _FOLDER.match(folder.name)
+        if match and folder.parent.name in FORMATS and folder.is_dir() and any(folder.iterdir()):
             try:
                 days.add(date.fromisoformat(match.group(1)))
             except ValueError:
@@ -28,9 +34,18 @@ def landed_days(landing: Path) -> list[date]:
 
 
 def first_day(settings: Settings) -> date:
-    """First day of the lake: as its format says, else as set, else the first landed day."""
+    """First day of the lake: as its format says, else as set, else the first landed day.
+
+    Raises:
+        LakeError: the lake's format cannot be read, or TRASOS_START_DATE is set and is another day than the lake's.
+    """
     stored = read_format(settings.lake_dir)
     if stored is not None:
+        if settings.start_date not in (None, stored.start_date):
+            raise LakeError(
+                f"the lake {settings.lake_dir} begins on {stored.start_date}, not on "
+                f"TRASOS_START_DATE={settings.start_date}. Set it back, or start a new TRASOS_DATA_DIR"
+            )
         return stored.start_date
     if settings.start_date is not None:
         return settings.start_date

@@ -43,10 +43,10 @@ def read_format(lake: Path) -> LakeFormat | None:
 
 
 def open_format(lake: Path, *, start_date: date, timezone: str) -> LakeFormat:
-    """Write the format of a new lake, or check that an existing one was made with the same time zone.
+    """Write the format of a new lake, or check that an existing one was made with the same time zone and first day.
 
     Raises:
-        LakeError: the lake has another time zone.
+        LakeError: the lake has another time zone or first day.
     """
     found = read_format(lake)
     if found is None:
@@ -59,5 +59,10 @@ def open_format(lake: Path, *, start_date: date, timezone: str) -> LakeFormat:
         raise LakeError(
             f"the lake {lake} was made with TRASOS_TIMEZONE={found.timezone}, not {timezone}: its days would be cut "
             "elsewhere. Set it back, or start a new TRASOS_DATA_DIR"
+        )
+    if found.start_date != start_date:
+        raise LakeError(
+            f"the lake {lake} begins on {found.start_date}, not on TRASOS_START_DATE={start_date}. "
+            "Set it back, or start a new TRASOS_DATA_DIR"
         )
     return found

@@ -189,11 +189,17 @@ class LakeStore:
 
         ``days`` are the partitions to write; each gets a file, with no rows where the table has none of that day, and
         rows of other days are left out.
+
+        Raises:
+            LakeError: as ``conform``; or days were named for a table without partitions, or none for one with.
         """
+        if contract.partitioned != (days is not None):
+            kind = "is partitioned by day: name the days" if contract.partitioned else "has no partitions: name no days"
+            raise LakeError(f"table {contract.name} {kind} to write")
         conformed = self.conform(contract, table)
         select = self._typed_select(contract, conformed)
         folder = self.folder(contract) / f".staging-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        staged = Staged(contract, folder, None if days is None else tuple(sorted(days)))
+        staged = Staged(contract, folder, None if days is None else tuple(sorted(set(days))))
         folder.mkdir(parents=True)
         try:
             if staged.days is None:
@@ -221,8 +227,8 @@ class LakeStore:
         """Compute once, then write a file a day: one file a partition, sorted, whatever the number of threads."""
         days, contract = staged.days or (), staged.contract
         held = f"staged_{uuid.uuid4().hex[:12]}"
-        bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
-        order = [name for name in contract.primary_key if name != DAY]
+        bounds = f"{DAY} BETWEEN DATE '{min(days)}' AND DATE '{max(days)}'"
+        order = [name for name in contract.primary_key if name != DAY] or contract.primary_key
         columns = _names(name for name in contract.column_names if name != DAY)
         self.backend.raw_sql(f"CREATE TEMP TABLE {held} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
         try:
@@ -240,11 +246,13 @@ class LakeStore:
     def publish(self, staged: Staged) -> None:
         """Make every staged partition the table's partition, each by one atomic rename."""
         partitions = staged.days if staged.days is not None else (None,)
+        table_folder = self.folder(staged.contract)
         for day, source in zip(partitions, staged.files, strict=True):
             target = self.file(staged.contract, day)
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
             _fsync(target.parent)
+        _fsync(table_folder)  # a new day's folder is an entry of its own
         self.discard(staged)
 
     def discard(self, staged: Staged) -> None:

@@ -4,6 +4,9 @@ A file is read in blocks of complete lines. What cannot be read to its end (a tr
 limit) raises before anything of it is used.
 """
 
+# The functions of pyarrow.compute are made at run time.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import gzip
@@ -16,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BLOCK_BYTES = 32 << 20
+MAX_LINE_BYTES = 256 << 20  # memory for one line; a line that is merely long is kept and quarantined
 SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
 _BOM = b"\xef\xbb\xbf"
 
@@ -28,6 +32,12 @@ class UnreadableFileError(Exception):
         self.waiting = waiting
 
 
+def file_signature(path: Path) -> str:
+    """Size, times and inode: what shows that a file was touched without reading it."""
+    stat = path.stat()
+    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+
+
 def _open(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
@@ -36,9 +46,10 @@ def blocks(path: Path, *, max_bytes: int) -> Iterator[bytes]:
     """Decompressed content in blocks that end at a line's end.
 
     Raises:
-        UnreadableFileError: the file is truncated, no gzip in spite of its name, or too large.
+        UnreadableFileError: the file is truncated, no gzip in spite of its name, too large, or one endless line.
     """
-    rest, total = b"", 0
+    rest: list[bytes] = []
+    held, total = 0, 0
     try:
         with _open(path) as stream:
             while block := stream.read(BLOCK_BYTES):
@@ -50,10 +61,15 @@ def blocks(path: Path, *, max_bytes: int) -> Iterator[bytes]:
                     )
                 cut = block.rfind(b"\n") + 1
                 if cut:
-                    yield rest + block[:cut]
-                    rest = block[cut:]
-                else:
-                    rest += block
+                    yield b"".join((*rest, block[:cut]))
+                    rest, held = [], 0
+                rest.append(block[cut:])
+                held += len(block) - cut
+                if held > MAX_LINE_BYTES:
+                    raise UnreadableFileError(
+                        f"{path}: a line of over {MAX_LINE_BYTES:,} bytes; deliver one JSON object per line",
+                        waiting=False,
+                    )
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableFileError(
             f"{path}: the gzip stream is broken or not complete ({error}); deliver the file again, whole", waiting=True
@@ -62,8 +78,8 @@ def blocks(path: Path, *, max_bytes: int) -> Iterator[bytes]:
         raise UnreadableFileError(
             f"{path}: cannot be read ({error.strerror}); mend its permissions or deliver it again", waiting=True
         ) from error
-    if rest:
-        yield rest
+    if held:
+        yield b"".join(rest)
 
 
 def _decoded(lines: pa.Array) -> pa.Array:
@@ -88,9 +104,9 @@ def numbered_lines(path: Path, *, max_bytes: int) -> Iterator[pa.Table]:
         lines = pc.list_flatten(pc.split_pattern(whole, b"\n"))
         numbers = pa.array(range(first, first + len(lines)), pa.int64())
         first += len(lines)
-        text = pc.utf8_rtrim_whitespace(_decoded(lines))
+        text = pc.utf8_rtrim(_decoded(lines), characters="\r")
         table = pa.table({"line": numbers, "text": text})
-        yield table.filter(pc.not_equal(pc.utf8_ltrim_whitespace(text), ""))
+        yield table.filter(pc.not_equal(pc.utf8_trim_whitespace(text), ""))
 
 
 def count_lines(path: Path, *, max_bytes: int) -> int:

@@ -4,9 +4,13 @@ A value that has not the type of its column becomes null and is named in ``probl
 beside it. Nothing is judged here: the row rules run in ``trust.classify``.
 """
 
+# The functions of pyarrow.compute are made at run time.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,23 +18,38 @@ from datetime import date
 from pathlib import Path
 
 import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column
-from trasos_assets.landing.lines import numbered_lines
+from trasos_assets.landing.lines import UnreadableFileError, file_signature, numbered_lines
 
 MALFORMED = "malformed"
 TOO_LONG = "line_too_long"
+TOO_DEEP = "nested_too_deep"
+UNREAD = (MALFORMED, TOO_LONG, TOO_DEEP)
+"""Problems of a line none of whose fields could be read."""
+
+MAX_DEPTH = 1_000
+"""Deeper JSON is not parsed: the engine recurses over it and a hostile line would end the process."""
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|$)|([\[{])|([\]}])', re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One landed file as the ledger knows it."""
+    """One landed file as the ledger knows it; with a signature, a file that changed since is refused."""
 
     delivery: str
     dataset: str
     path: Path
     received_day: date
+    signature: str | None = None
+
+
+# Years that every consumer's calendar knows; DuckDB's own reaches from 290308 BC to 294246.
+_EARLIEST, _LATEST = "TIMESTAMPTZ '0001-01-01 00:00:00+00'", "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 
 def _literal(text: str) -> str:
@@ -46,50 +65,55 @@ def _typed(column: Column) -> str:
     text = f"s.{_quoted(column.name)}"
     whole = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?[0-9]+') THEN"
     decimal = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?[0-9]*[.]?[0-9]+([eE][+-]?[0-9]+)?') THEN"
+    instant = f"TRY_CAST({text} AS TIMESTAMPTZ)"
     by_type = {
-        TEXT: text,
+        # A number or truth value in a text column is taken as its text; an object or array is no text.
+        TEXT: f"CASE WHEN starts_with({text}, '{{') OR starts_with({text}, '[') "
+        f"THEN CASE WHEN json_type(text, '$.{column.name}') = 'VARCHAR' THEN {text} END ELSE {text} END",
         INT32: f"{whole} TRY_CAST({text} AS INTEGER) END",
         INT64: f"{whole} TRY_CAST({text} AS BIGINT) END",
         MONEY: f"{decimal} TRY_CAST({text} AS DECIMAL(18, 4)) END",
         # TIMESTAMPTZ understands an offset; a time without one is UTC because the session's time zone is.
-        TIMESTAMP: f"CASE WHEN regexp_matches({text}, '^[0-9]{{4}}-') "
-        f"THEN TRY_CAST(TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS TIMESTAMP) END",
+        # Only at the ends of the calendar may the offset lead out of it, so only there it is looked at twice.
+        TIMESTAMP: f"CASE WHEN NOT regexp_matches({text}, '^[0-9]{{4}}-[^(]*$') THEN NULL "
+        f"WHEN {text} > '0002' AND {text} < '9999' OR {instant} BETWEEN {_EARLIEST} AND {_LATEST} "
+        f"THEN ({instant} AT TIME ZONE 'UTC')::TIMESTAMP END",
         DATE: f"CASE WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') "
-        f"THEN TRY_CAST({text} AS DATE) END",
+        f"AND {text} >= '0001' THEN TRY_CAST({text} AS DATE) END",
         BOOLEAN: f"CASE lower({text}) WHEN 'true' THEN true WHEN 'false' THEN false END",
     }
     return by_type[column.type]
 
 
 def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes: int) -> str:
-    """SQL from (day, file_hash, line, text) to the raw table's columns."""
+    """SQL from (day, file_hash, line, text, too_deep) to the raw table's columns; of a doubled key the first counts."""
     fields = json.dumps({column.name: "VARCHAR" for column in landing.columns})
     known = json.dumps(dict.fromkeys(column.name for column in landing.columns))
     faults = ", ".join(
         f"CASE WHEN s.{_quoted(c.name)} IS NOT NULL AND t.{_quoted(c.name)} IS NULL THEN 'invalid_{c.name}' END"
         for c in landing.columns
-        if c.type != TEXT
     )
     names = ", ".join(f"t.{_quoted(column.name)}" for column in landing.columns)
     occurred = ""
     if any(column.name == "occurred_at" for column in landing.columns):
         occurred = (
-            f"(t.occurred_at AT TIME ZONE 'UTC' AT TIME ZONE {_literal(timezone)})::DATE AS occurred_day, "
+            "CASE WHEN t.occurred_at IS NOT NULL THEN greatest(DATE '0001-01-01', least(DATE '9999-12-31', "
+            f"(t.occurred_at AT TIME ZONE 'UTC' AT TIME ZONE {_literal(timezone)})::DATE)) END AS occurred_day, "
             if timezone != "UTC"
             else "t.occurred_at::DATE AS occurred_day, "
         )
     return f"""
         WITH parsed AS (
-            SELECT day, file_hash, line, text,
+            SELECT day, file_hash, line, text, too_deep,
                 strlen(text) > {max_line_bytes} AS too_long,
-                CASE WHEN strlen(text) <= {max_line_bytes} AND starts_with(ltrim(text), '{{')
+                CASE WHEN NOT too_deep AND strlen(text) <= {max_line_bytes} AND starts_with(ltrim(text), '{{')
                     THEN TRY(json_transform(text, {_literal(fields)})) END AS s
             FROM {lines}
         ), typed AS (
             SELECT *, {{{", ".join(f"{_literal(c.name)}: {_typed(c)}" for c in landing.columns)}}} AS t FROM parsed
         ), judged AS (
             SELECT *,
-                CASE WHEN too_long THEN '{TOO_LONG}' WHEN s IS NULL THEN '{MALFORMED}'
+                CASE WHEN too_long THEN '{TOO_LONG}' WHEN too_deep THEN '{TOO_DEEP}' WHEN s IS NULL THEN '{MALFORMED}'
                     ELSE nullif(concat_ws(',', {faults}), '') END AS problems,
                 CASE WHEN s IS NOT NULL
                     THEN nullif(TRY(json_merge_patch(text, {_literal(known)}))::VARCHAR, '{{}}') END AS extra
@@ -99,6 +123,41 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
             CASE WHEN problems IS NOT NULL THEN text[:{max_line_bytes}] END AS raw
         FROM judged
     """  # noqa: S608 - every name comes from the landing format
+
+
+def _depth(text: str) -> int:
+    """How deep brackets outside of strings are nested; 0 where there are too few of them to matter."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(text):
+        if bracket[1]:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket[2]:
+            depth -= 1
+    return deepest
+
+
+def _too_deep(text: pa.ChunkedArray) -> pa.Array:
+    """Whether each line is nested deeper than MAX_DEPTH; only lines long enough for it are looked at closely."""
+    suspect = pc.greater(pc.binary_length(text), MAX_DEPTH).combine_chunks()
+    if not pc.any(suspect).as_py():
+        return suspect
+    verdicts = pa.array([_depth(line) > MAX_DEPTH for line in text.filter(suspect).to_pylist()], pa.bool_())
+    return pc.replace_with_mask(suspect, suspect, verdicts)
+
+
+def _refuse_changed(delivery: Delivery) -> None:
+    try:
+        changed = delivery.signature is not None and file_signature(delivery.path) != delivery.signature
+    except OSError:
+        changed = True
+    if changed:
+        raise UnreadableFileError(
+            f"{delivery.path}: changed since the ledger looked at it; the next ingest takes it as it is then",
+            waiting=True,
+        )
 
 
 def read_deliveries(
@@ -123,19 +182,20 @@ def read_deliveries(
     select = _select(landing, lines, timezone=timezone, max_line_bytes=max_line_bytes)
     backend.raw_sql(
         f"CREATE TEMP TABLE {held} AS WITH {lines} AS (SELECT NULL::DATE AS day, '' AS file_hash, 0::BIGINT AS line, "  # noqa: S608
-        f"''::VARCHAR AS text WHERE false) SELECT * FROM ({select})"
+        f"''::VARCHAR AS text, false AS too_deep WHERE false) SELECT * FROM ({select})"
     )
     for delivery in deliveries:
         rows = 0
         for block in numbered_lines(delivery.path, max_bytes=max_file_bytes):
-            backend.con.register(f"{lines}_block", block)
+            backend.con.register(f"{lines}_block", block.append_column("too_deep", _too_deep(block["text"])))
             backend.raw_sql(
                 f"INSERT INTO {held} WITH {lines} AS (SELECT DATE '{delivery.received_day}' AS day, "  # noqa: S608
-                f"{_literal(delivery.delivery)} AS file_hash, line, text::VARCHAR AS text FROM {lines}_block) "
-                f"SELECT * FROM ({select})"
+                f"{_literal(delivery.delivery)} AS file_hash, line, text::VARCHAR AS text, too_deep "
+                f"FROM {lines}_block) SELECT * FROM ({select})"
             )
             backend.con.unregister(f"{lines}_block")
             rows += block.num_rows
+        _refuse_changed(delivery)
         if progress is not None:
             progress(delivery, rows)
     return backend.table(held)

@@ -1,5 +1,8 @@
 """Dated snapshots of reference data: the state of an item over time, the last word on a campaign's cost."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+
 import ibis
 
 from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, MARKETING_SPEND

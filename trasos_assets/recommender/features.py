@@ -1,5 +1,8 @@
 """Features and training data as expressions over clean tables that carry ``person_id``; as of the watermark's day."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+
 import ibis
 
 RECENT_DAYS = 14

@@ -46,8 +46,6 @@ def funnel(funnel: Funnel) -> str:
     """Share of sessions that end in a purchase, against the week before, and the best channel."""
     last = funnel.steps[-1]
     week = f"the week of {words.day(funnel.week)}"
-    if not last["entrants"]:
-        return f"No session viewed an item in {week}"
     said = f"{words.percent(last['share'])} of sessions that viewed an item ended in a purchase in {week}"
     if funnel.previous and funnel.previous[-1]["share"] is not None:
         change = last["share"] - funnel.previous[-1]["share"]

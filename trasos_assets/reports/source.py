@@ -70,6 +70,8 @@ class Source:
         names = {item_id: item_id for item_id in wanted}
         catalogue = self._tables["catalogue"]
         if wanted and catalogue.num_rows:
-            found = catalogue.filter(pc.is_in(catalogue["item_id"], value_set=pa.array(wanted, pa.string())))
+            found = catalogue.filter(
+                pc.is_in(catalogue["item_id"], value_set=pa.array(wanted, catalogue["item_id"].type))
+            )
             names |= {row["item_id"]: row["name"] for row in found.to_pylist() if row["name"]}
         return names

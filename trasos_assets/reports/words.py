@@ -16,12 +16,16 @@ SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "JPY": "¥"}
 NAME_LIMIT = 40
 LABEL_LIMIT = 22
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
-_RIGHT_TO_LEFT = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"}
+_RIGHT_TO_LEFT = {"R", "AL", "AN"}
+_BIDI_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C))
 
 
 def clean(text: object, limit: int | None = None) -> str:
-    """Text on one line without control characters, cut with an ellipsis after ``limit`` characters."""
-    spaced = "".join(" " if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") else sign for sign in str(text))
+    """Text on one line without control characters (of direction too), cut with an ellipsis after ``limit`` of them."""
+    spaced = "".join(
+        " " if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") else sign
+        for sign in str(text).translate(_BIDI_CONTROLS)
+    )
     line = " ".join(spaced.split())
     return line if limit is None or len(line) <= limit else line[: limit - 1].rstrip() + ELLIPSIS
 

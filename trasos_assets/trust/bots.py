@@ -1,5 +1,8 @@
 """Rules that mark traffic as made by machines. Marked events are kept and left out downstream."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+
 import ibis
 
 KNOWN_AGENTS = (

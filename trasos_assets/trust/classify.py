@@ -3,6 +3,9 @@
 The answer depends on the lines alone, not on the order or the files in which they came.
 """
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -12,9 +15,13 @@ import ibis
 from trasos_assets.contracts.landing import EVENT, LandingFormat
 from trasos_assets.contracts.model import Rule
 
+UNREAD = ("malformed", "line_too_long", "nested_too_deep")
+"""Problems of lines none of whose fields could be read (``landing.parse`` names them)."""
+
 ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
 CONFLICT = "conflicting_duplicate"
 _LINE = ["day", "file_hash", "line"]
+_TIME_WIDTH = len("2026-01-31 23:59:59.000000")
 
 
 def _reason(holds: ibis.Value, name: str) -> ibis.Value:
@@ -26,7 +33,7 @@ def row_reasons(raw: ibis.Table, landing: LandingFormat, *, currency: str, furth
 
     A line that could not be read is judged by ``problems`` alone, since its columns are null for that reason only.
     """
-    unread = raw.problems.isin(["malformed", "line_too_long"]).fill_null(False)
+    unread = raw.problems.isin(UNREAD).fill_null(False)
     missing = [
         _reason(raw[name].notnull() | raw.problems.contains(f"invalid_{name}").fill_null(False), f"missing_{name}")
         for name in landing.required
@@ -85,32 +92,15 @@ def event_states(event_keys: ibis.Table, *, dedup_days: int) -> ibis.Table:
     valid = event_keys.filter(event_keys.reasons.isnull())
     shared = valid.group_by("event_id").having(valid.count() > 1).agg().select("event_id")
     rivals = valid.semi_join(shared, "event_id")
-    # As text, so that the order is the same on every engine; every year has four digits.
-    rivals = rivals.mutate(
-        order=rivals.received_at.cast("string")
-        + "|"
-        + rivals.payload_hash
-        + "|"
-        + rivals.file_hash
-        + "|"
-        + rivals.line.cast("string").lpad(19, "0")
-    )
-    # The day is no part of the order: within one id, file hash and line already say which line it is.
-    other = rivals.select(
-        event_id="event_id", other_day="day", other_order="order", other_payload="payload_hash"
-    ).view()
-    span = ibis.interval(days=dedup_days)
-    better = rivals.join(
-        other,
-        [
-            rivals.event_id == other.event_id,
-            other.other_day.between((rivals.day - span).cast("date"), (rivals.day + span).cast("date")),
-            other.other_order < rivals.order,
-        ],
-    )
-    beaten = better.group_by(_LINE).agg(
-        conflict=better.other_payload.argmin(better.other_order) != better.payload_hash.min()
-    )
+    # As text of fixed width, so that the order is the same on every engine; the year has four digits.
+    time = rivals.received_at.strftime("%Y-%m-%d %H:%M:%S.%f").lpad(_TIME_WIDTH, "0")
+    own = time + rivals.payload_hash + rivals.file_hash + "|" + rivals.line.cast("string").lpad(19, "0")
+    rivals = rivals.mutate(own=own, number=rivals.day.delta(ibis.date(1970, 1, 1), unit="day"))
+    # A window, not a join: a source that gives one id to a million events must not cost their square.
+    near = ibis.range_window(group_by="event_id", order_by=rivals.number, preceding=dedup_days, following=dedup_days)
+    placed = rivals.mutate(least=rivals.own.min().over(near))
+    beaten = placed.filter(placed.least < placed.own)
+    beaten = beaten.select(*_LINE, conflict=beaten.least.substr(_TIME_WIDTH, 32) != beaten.payload_hash)
     joined = event_keys.left_join(beaten, _LINE)
     lost = joined.conflict.notnull()
     state = ibis.cases(

@@ -1,5 +1,8 @@
 """Who is who: visitors become customers at login, backwards through their history."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+
 import ibis
 
 BEGINNING = "0001-01-01 00:00:00"
@@ -13,14 +16,11 @@ def identities(clean_events: ibis.Table) -> ibis.Table:
     belongs to the first customer; from the first event of another customer on, the visitor is that one.
     """
     both = clean_events.filter(clean_events.visitor_id.notnull() & clean_events.customer_id.notnull())
-    seen = both.group_by("visitor_id", "customer_id", "occurred_at").agg()
-    by_time = ibis.window(group_by="visitor_id", order_by=[seen.occurred_at, seen.customer_id])
+    # Two customers at one instant would leave an empty interval: the last in order is taken.
+    seen = both.group_by("visitor_id", "occurred_at").agg(customer_id=both.customer_id.max())
+    by_time = ibis.window(group_by="visitor_id", order_by=seen.occurred_at)
     marked = seen.mutate(previous=seen.customer_id.lag().over(by_time))
-    # Two customers at one instant: the lower id first would leave an empty interval, so the later one in order wins.
     starts = marked.filter(marked.previous.isnull() | (marked.previous != marked.customer_id))
-    starts = starts.group_by("visitor_id", "occurred_at").agg(
-        customer_id=starts.customer_id.max(), first=starts.previous.isnull().max()
-    )
     ordered = ibis.window(group_by="visitor_id", order_by=starts.occurred_at)
     return starts.mutate(
         valid_from=ibis.ifelse(

@@ -1,5 +1,8 @@
 """Which days must be built again because of new deliveries, and no others."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+
 import ibis
 
 

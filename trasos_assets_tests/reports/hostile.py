@@ -1,5 +1,6 @@
 """Names that a shop's sources may carry and that a page must show, not obey."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -51,7 +52,7 @@ def hostile_facts() -> DashboardFacts:
     )
 
 
-def _renamed(source: pa.Table, column: str, names: dict[str, str]) -> pa.Table:
+def _renamed(source: pa.Table, column: str, names: Mapping[Any, str]) -> pa.Table:
     rows: list[dict[str, Any]] = source.to_pylist()
     for row in rows:
         row[column] = names.get(row[column], row[column])

@@ -152,10 +152,12 @@ def test_hostile_names_make_no_element_and_no_attribute(page: Page, hostile_html
 
 
 def test_hostile_names_are_shown_as_they_are(hostile_html: str):
-    text = Page(hostile_html).articles["also-bought"]
-    shown = [name for name in NAMES if " ".join(name.replace("\x00", " ").split()) in text]
-    assert len(shown) >= 10, "all but the separator that no line holds"
-    assert "{{ 7 * 7 }}" in text and "=1+1" in text and "x" * 500 in text
+    page = Page(hostile_html)
+    # Only what has no place in a line is taken out: line breaks, and controls of the writing direction.
+    lines = [" ".join(name.replace("\x00", " ").replace("\u202e", "").split()) for name in NAMES]
+    assert [line for line in lines if line not in page.text] == []
+    gallery = page.articles["also-bought"]
+    assert "{{ 7 * 7 }}" in gallery and "=1+1" in gallery and "x" * 500 in gallery
 
 
 def test_charts_get_hostile_names_escaped_and_cut(hostile_html: str):
@@ -165,7 +167,7 @@ def test_charts_get_hostile_names_escaped_and_cut(hostile_html: str):
         *figures["plot-leaderboard"]["layout"]["yaxis"]["ticktext"],
         *(trace["name"] for trace in figures["plot-cost"]["data"]),
     ]
-    assert "&lt;script&gt;alert(1)&lt;/…" in labels
+    assert "&lt;script&gt;alert(1)&lt;/scr…" in labels
     assert not any("<" in label or ">" in label for label in labels)
     templates = [trace.get("hovertemplate", "") for figure in figures.values() for trace in figure["data"]]
     assert not any("alert" in template or "%{x} %{customdata}" in template for template in templates)
@@ -251,7 +253,7 @@ def test_few_days_give_a_page_without_comparisons_that_cannot_be_made(days: int)
     page = Page(render(shop(days), shop_facts(days)))
     assert ("the week before" in page.articles["conversion"]) == (days >= 14)
     assert ("No data yet" in page.articles["funnel"]) == (days < 7)
-    assert "nan" not in page.text.lower().replace("finance", "")
+    assert "nan" not in page.text.lower()
 
 
 def test_a_table_without_a_column_is_refused_by_name():

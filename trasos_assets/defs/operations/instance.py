@@ -22,6 +22,8 @@ run_coordinator:
     max_concurrent_runs: 1
 freshness:
   enabled: true
+nux:
+  enabled: false
 event_log_storage:
   module: trasos_assets.lake.event_log
   class: BatchedSqliteEventLogStorage

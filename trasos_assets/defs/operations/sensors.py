@@ -22,6 +22,13 @@ BATCH_TAG, STAGE_TAG = "trasos/ingest", "trasos/stage"
 STAGES = ("raw", "days", "tables")
 FILES_PER_TICK = 500
 LOST_AFTER_SECONDS = 3600
+UNPLANNED = -1
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 3600
 
 
@@ -52,7 +59,9 @@ class Ingest:
 
 
 def _stage_of(context: dg.SensorEvaluationContext, state: Ingest) -> str:
-    """running, failed or done: how the runs of the current stage stand."""
+    """unplanned, running, failed or done: how the runs of the current stage stand."""
+    if state.runs == UNPLANNED:
+        return "unplanned"
     tags = {BATCH_TAG: state.batch, STAGE_TAG: state.stage}
     runs = context.instance.get_runs(dg.RunsFilter(tags=tags))
     if any(run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) for run in runs):
@@ -99,6 +108,9 @@ def _requests(state: Ingest, runs: list[plan.PlannedRun]) -> list[dg.RunRequest]
 def _advance(context: dg.SensorEvaluationContext, state: Ingest) -> dg.SensorResult | dg.SkipReason:
     """From the current stage on, ask for the runs of the first stage that has any."""
     while state.stage:
+        if state.stage == "tables" and _refreshing(context):
+            context.update_cursor(state.dump())
+            return dg.SkipReason(f"ingest {state.batch}: another run refreshes tables; what it leaves comes after it")
         runs = _plan_stage(context, state)
         if runs:
             state.runs, state.asked_at = len(runs), time.time()
@@ -108,24 +120,31 @@ def _advance(context: dg.SensorEvaluationContext, state: Ingest) -> dg.SensorRes
     return dg.SkipReason(f"ingest {state.batch} is complete")
 
 
+def _refreshing(context: dg.SensorEvaluationContext) -> bool:
+    """Whether a run on tables without partitions is under way: the automation sensor may have been first."""
+    by_day = {*plan.RAW_NAMES, *plan.BY_DAY_NAMES}
+    runs = context.instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
+    return any({key.path[-1] for key in run.asset_selection or ()} - by_day for run in runs)
+
+
 def _finish_stage(state: Ingest) -> None:
     if state.stage == "days":
         settle(open_lake(), state.deliveries, run_id=state.batch)
         state.failures, state.failed, state.not_before = 0, (), 0
     number = STAGES.index(state.stage) + 1
-    state.stage, state.runs = STAGES[number] if number < len(STAGES) else "", 0
+    state.stage, state.runs = STAGES[number] if number < len(STAGES) else "", UNPLANNED
 
 
 def _pause(state: Ingest) -> str:
+    """End a failed ingest; returns what happens next, in words."""
+    failed = f"ingest {state.batch} failed in stage {state.stage!r}; the failed run says why"
+    stage, state.stage = state.stage, ""
+    if stage == "tables":
+        return f"{failed}. Everything by day is built; the tables come with the next ingest or the morning's refresh"
     state.failures += 1
     wait = min(FIRST_PAUSE_SECONDS * 2 ** (state.failures - 1), LONGEST_PAUSE_SECONDS)
     state.failed, state.not_before = tuple(state.deliveries), time.time() + wait
-    text = (
-        f"ingest {state.batch} failed in stage {state.stage!r} (try {state.failures}); its files stay pending and come "
-        f"again in {wait:.0f} s, or with the next new file. The failed run says why"
-    )
-    state.stage = ""
-    return text
+    return f"{failed}. Its files stay pending and come again in {wait:.0f} s, or with the next new file"
 
 
 @dg.sensor(
@@ -146,7 +165,8 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
             reason = _pause(state)
             context.update_cursor(state.dump())
             return dg.SkipReason(reason)
-        _finish_stage(state)
+        if stands == "done":
+            _finish_stage(state)
         return _advance(context, state)
     settings, store = get_settings(), open_lake()
     try:
@@ -160,7 +180,7 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     if set(deliveries) <= set(state.failed) and time.time() < state.not_before:
         return dg.SkipReason(f"{len(deliveries)} files wait for the next try{trouble}")
     report_ledger(context.instance, stock)
-    state.deliveries, state.stage = deliveries, STAGES[0]
+    state.deliveries, state.stage, state.runs = deliveries, STAGES[0], UNPLANNED
     identity = "\0".join((*deliveries, str(state.failures), str(time.time_ns())))
     state.batch = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return _advance(context, state)
