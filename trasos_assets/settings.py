@@ -83,4 +83,4 @@ class Settings(BaseSettings):
 @functools.lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The settings of this process, read once; tests call ``get_settings.cache_clear()``."""
-    return Settings()
+    return Settings()  # pyright: ignore[reportCallIssue] - every field has a default

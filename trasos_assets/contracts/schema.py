@@ -74,11 +74,31 @@ def _shown(contract: Contract, error: pandera.errors.SchemaError) -> str:
     return f" e.g. {'; '.join(shown)}" if shown else ""
 
 
+def _shape_violations(contract: Contract, table: ibis.Table) -> list[Violation]:
+    """Columns that are missing, unknown or of another type; Pandera's own messages do not name them."""
+    found = {name: dtype.copy(nullable=True) for name, dtype in table.schema().items()}
+    broken = []
+    for name, type_ in contract.types.items():
+        if name not in found:
+            broken.append(Violation(f"{name}_is_present", f"{contract.name}: column {name} is missing"))
+        elif found[name] != ibis.dtype(type_):
+            text = f"{contract.name}: column {name} is {found[name]}, not {type_}"
+            broken.append(Violation(f"{name}_has_its_type", text))
+    for name in found:
+        if name not in contract.types:
+            text = f"{contract.name}: column {name} is unknown to the contract"
+            broken.append(Violation(f"{name}_is_known", text))
+    return broken
+
+
 def violations(contract: Contract, table: ibis.Table) -> list[Violation]:
     """Validate a whole table in the engine; empty if it keeps the contract.
 
-    Messages name the rule and the primary keys of a few rows, never a personal value.
+    Messages name the rule and the primary keys of a few rows, never a personal value. A table with other columns than
+    the contract's is not looked into.
     """
+    if broken := _shape_violations(contract, table):
+        return broken
     if not table.limit(1).count().to_pyarrow().as_py():
         return []  # Pandera reads the sum over no rows, which is null, as a null in the column
     try:
@@ -98,11 +118,9 @@ def violations(contract: Contract, table: ibis.Table) -> list[Violation]:
                 name = f"{column}_is_never_null"
                 text = f"{contract.name}: column {column} holds nulls"
             else:
-                text = (
-                    f"{contract.name}: {reason.replace('_', ' ')}: {error}"
-                    if not contract.pii
-                    else (f"{contract.name}: {reason.replace('_', ' ')} ({name})")
-                )
+                text = f"{contract.name}: {reason.replace('_', ' ')} ({name})"
+                if not contract.pii:  # Pandera's own words may hold values
+                    text += f": {error}"
             found.append(Violation(str(name), text))
         return found
     return []

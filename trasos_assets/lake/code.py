@@ -48,7 +48,7 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _leans_on(function: Callable[..., object]) -> tuple[set[str], list[types.FunctionType]]:
-    """Modules of ours that one function uses, and the functions of its own module where that one is not hashed whole."""
+    """Modules of ours that one function uses, and functions of its own module where that is not hashed whole."""
     try:
         modules = _imports(textwrap.dedent(inspect.getsource(function)))
     except SyntaxError:  # a lambda, cut out of the expression that it stands in

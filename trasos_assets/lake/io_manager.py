@@ -31,16 +31,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """The upstream table, over the days that this step needs."""
         contract = CONTRACTS[context.asset_key.path[-1]]
         store = self.lake.store
-        narrowed = (contract.partitioned and context.has_partition_key) or context.has_asset_partitions
-        if not narrowed or not contract.partitioned or not _partitioned_downstream(context):
+        reader = CONTRACTS.get(context.step_context.op_def.name)
+        if not contract.partitioned or reader is None or not reader.partitioned:
             return store.read(contract)
         keys = context.asset_partition_keys
         if not keys:
             return store.table_of(contract, [])
         return store.read(contract, first=date.fromisoformat(min(keys)), last=date.fromisoformat(max(keys)))
-
-
-def _partitioned_downstream(context: dg.InputContext) -> bool:
-    own = context.step_context.asset_key if hasattr(context.step_context, "asset_key") else None
-    del own
-    return context.step_context.has_partition_key or context.step_context.has_partition_key_range

@@ -26,6 +26,7 @@ from trasos_assets.settings import get_settings
 CONTRACT_CHECK = "keeps_contract"
 WEEKLY = {"trasos/cadence": "weekly"}
 PROMISE = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
+ANY_TABLE = dg.PythonObjectDagsterType(ibis.Table, name="IbisTable")
 WARN = dg.AssetCheckSeverity.WARN
 SHOWN = 5
 
@@ -111,7 +112,7 @@ def table(
         @dg.asset(
             name=contract.name,
             ins={
-                name: dg.AssetIn(key=name, partition_mapping=(mappings or {}).get(name), dagster_type=dg.Any)
+                name: dg.AssetIn(key=name, partition_mapping=(mappings or {}).get(name), dagster_type=ANY_TABLE)
                 for name in inputs
             },
             deps=list(deps),

@@ -10,7 +10,7 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.defs.operations.health import latest_checks
 from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.engine import Lake
-from trasos_assets.lake.table import PROMISE, refresh_condition
+from trasos_assets.lake.table import ANY_TABLE, PROMISE, refresh_condition
 from trasos_assets.reports.source import TABLES
 
 COMPLETE = "page_stands_alone"
@@ -36,7 +36,7 @@ def _write(tables: dict[str, ibis.Table], lake: Lake, checks: list[tuple[str, st
 
 
 @dg.asset(
-    ins={name: dg.AssetIn(key=name, dagster_type=dg.Any, input_manager_key="lake_io") for name in TABLES},
+    ins={name: dg.AssetIn(key=name, dagster_type=ANY_TABLE, input_manager_key="lake_io") for name in TABLES},
     description="The business's questions, each with its answer, as one offline page.",
     kinds={"plotly", "html"},
     code_version=source_digest(_write),

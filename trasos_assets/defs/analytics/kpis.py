@@ -1,5 +1,8 @@
 """KPI tables: whether the business got what it wanted."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 import ibis
 
 from trasos_assets.contracts.analytics import (

@@ -1,5 +1,8 @@
 """Orders: what was bought, cancelled and kept."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 import ibis
 
 from trasos_assets.contracts.analytics import ORDER_LINES, ORDERS

@@ -1,5 +1,8 @@
 """From raw lines to clean events: identity, state, quarantine, interactions."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 import ibis
 
 from trasos_assets.contracts.engineering import (

@@ -1,5 +1,8 @@
 """Raw tables: everything that landed, as it landed."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 from datetime import date
 
 import dagster as dg

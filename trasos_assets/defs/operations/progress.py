@@ -26,7 +26,7 @@ class _Teller(logging.Handler):
                 listener("MESSAGE", record.getMessage())
 
 
-@dg.logger(description="Tells `trasos run` which step runs.")
+@dg.logger(config_schema={}, description="Tells `trasos run` which step runs.")
 def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """A logger whose only handler passes step events to the listener of ``listening``."""
     made = logging.Logger("trasos.progress", level=logging.DEBUG)

@@ -100,8 +100,8 @@ def print_headlines(console: Console, store: LakeStore, settings: Settings) -> N
 
     tables = (store.read(contract) for contract in (DAILY_KPIS, ACQUISITION_COST, TIME_TO_RETURN))
     shown = Table(title="Headline KPIs", title_justify="left", header_style="bold")
-    for heading, justify in (("", "left"), ("now", "right"), ("before", "right"), ("what it counts", "left")):
-        shown.add_column(heading, justify=justify, overflow="fold")
+    for heading in ("", "now", "before", "what it counts"):
+        shown.add_column(heading, justify="right" if heading in ("now", "before") else "left", overflow="fold")
     for line in headlines(*tables):
         now = _shown_number(line.value, line.unit, settings.currency)
         shown.add_row(line.name, now, _shown_number(line.previous, line.unit, settings.currency), line.definition)

@@ -1,5 +1,8 @@
 """The model, its standing against the baselines, and the pointer to what serves."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 import hashlib
 
 import ibis

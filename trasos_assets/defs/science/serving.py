@@ -1,5 +1,8 @@
 """What the shop shows: recommendations for everyone, and what is bought together."""
 
+# Ibis types every column of a table as the bare Column, without the methods of its type.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 import ibis
 import pyarrow as pa
 
