@@ -416,10 +416,11 @@ def _pair_ranks(run: Run) -> list[float]:
     ]
 
 
-def test_planted_pairs_stand_in_the_top_ten_of_what_is_also_bought(run: Run):
+def test_planted_pairs_stand_first_in_what_is_also_bought(run: Run):
+    """First, not only among ten: most products of so small a shop have fewer than ten companions."""
     ranks = _pair_ranks(run)
     assert len(ranks) >= 0.8 * len(run.truth.planted["affinities"])
-    assert sum(rank <= 10 for rank in ranks) >= 0.9 * len(ranks)
+    assert sum(rank == 1 for rank in ranks) >= 0.9 * len(ranks)
 
 
 def _ndcg(run: Run) -> dict[str, dict[str, float]]:
@@ -472,7 +473,7 @@ def _table(made: dict[int, Run]) -> str:
         ("quarantined", lambda run: run.counts["states"]["quarantined"]),
         ("orders", lambda run: run.counts["orders"][0]),
         ("net", lambda run: run.counts["orders"][6]),
-        ("planted pairs in top 10", lambda run: sum(rank <= 10 for rank in _pair_ranks(run))),
+        ("planted pairs that stand first", lambda run: sum(rank == 1 for rank in _pair_ranks(run))),
         ("cost a customer won", lambda run: run.by_channel()["all"][0] / run.by_channel()["all"][1]),
     ):
         lines.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from trasos_assets.contracts import CONTRACTS
@@ -22,7 +23,7 @@ class CheckStanding:
     description: str | None
 
 
-def owner_of(graph: dg.AssetGraph, asset: str) -> str:
+def owner_of(graph: AssetGraph, asset: str) -> str:
     """The team that owns an asset: its contract's owner, else the owner of its definition."""
     if asset in CONTRACTS:
         return CONTRACTS[asset].owner
@@ -30,7 +31,7 @@ def owner_of(graph: dg.AssetGraph, asset: str) -> str:
     return owners[0].removeprefix("team:") if owners else "nobody"
 
 
-def latest_checks(instance: dg.DagsterInstance, graph: dg.AssetGraph) -> list[CheckStanding]:
+def latest_checks(instance: dg.DagsterInstance, graph: AssetGraph) -> list[CheckStanding]:
     """The latest result of every check that ever ran, by team, asset and check."""
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
     found = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.engineering import RAW_ASSIGNMENTS, RAW_CATALOGUE, RAW_EVENTS, RAW_MARKETING_SPEND
@@ -144,7 +145,7 @@ def standings(instance: dg.DagsterInstance, names: Iterable[str]) -> dict[str, S
     return found
 
 
-def outdated_by_code(graph: dg.AssetGraph, standing: Mapping[str, Standing], names: Iterable[str]) -> list[str]:
+def outdated_by_code(graph: AssetGraph, standing: Mapping[str, Standing], names: Iterable[str]) -> list[str]:
     """Assets that were built with other code than they have now."""
     return [
         name
@@ -154,7 +155,7 @@ def outdated_by_code(graph: dg.AssetGraph, standing: Mapping[str, Standing], nam
 
 
 def table_run(
-    graph: dg.AssetGraph, store: LakeStore, standing: Mapping[str, Standing], *, retrain: bool, everything: bool = False
+    graph: AssetGraph, store: LakeStore, standing: Mapping[str, Standing], *, retrain: bool, everything: bool = False
 ) -> PlannedRun | None:
     """Stage three: every table without partitions that lies behind what it is made of, or was made by other code.
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -109,7 +110,7 @@ def print_headlines(console: Console, store: LakeStore, settings: Settings) -> N
 
 
 def print_summary(
-    console: Console, instance: dg.DagsterInstance, graph: dg.AssetGraph, store: LakeStore, settings: Settings
+    console: Console, instance: dg.DagsterInstance, graph: AssetGraph, store: LakeStore, settings: Settings
 ) -> None:
     """All of it, and where to look next."""
     print_rows(console, store)
