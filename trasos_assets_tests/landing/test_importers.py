@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-import os
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +17,7 @@ from trasos_assets.contracts.landing import CATALOGUE, EVENT
 from trasos_assets.landing.importers import IMPORTERS, ImportReport, ImportSourceError, import_data
 from trasos_assets.landing.importers.online_retail import COLUMNS
 from trasos_assets.landing.writer import json_line, write_landing
-
-ONLINE_RETAIL = Path(
-    os.environ.get("TRASOS_ONLINE_RETAIL", Path(__file__).parents[2] / "../shared/data/online_retail")
-).resolve()
+from trasos_assets_tests.real_data import ONLINE_RETAIL, needs_online_retail
 
 LINES = [
     ("536365", "85123a ", "WHITE HEART", "6", "2010-12-01 08:26:00", "2.55", "17850.0", "United Kingdom"),
@@ -594,10 +590,7 @@ def test_fields_of_the_importers_are_fields_of_the_format(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not ONLINE_RETAIL.is_dir(),
-    reason=f"no Online Retail data at {ONLINE_RETAIL}; set TRASOS_ONLINE_RETAIL to its folder",
-)
+@needs_online_retail
 def test_online_retail_gives_its_known_figures(tmp_path):
     report = import_data("online-retail", ONLINE_RETAIL, tmp_path)
     assert report.rows_read == 541_909
