@@ -1,7 +1,7 @@
 """The pages of the docs that contracts write: every table, and the fields of the landing format.
 
-    python -m trasos_assets.contracts.page > docs/tables.md
-    python -m trasos_assets.contracts.page docs/landing.md      # writes the fields between its marks anew
+python -m trasos_assets.contracts.page > docs/tables.md
+python -m trasos_assets.contracts.page docs/landing.md      # writes the fields between its marks anew
 """
 
 from __future__ import annotations

@@ -6,11 +6,14 @@ each of them, twice, which takes longer than the work itself; it has no batch wr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from dagster import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 
 BATCH_SIZE = 1000  # for DAGSTER_EVENT_BATCH_SIZE, which switches batches on
@@ -22,9 +25,22 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     _held: dict[str, Connection] | None = None
     _batch: ExitStack
 
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        # The stock lock is held as long as a connection is open, so a batch that holds several would wait for itself.
+        self._batch_lock = threading.RLock()
+        super().__init__(base_dir, inst_data)
+        self._db_lock: Any = self._batch_lock
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
+    ) -> BatchedSqliteEventLogStorage:
+        """Made by the instance from its dagster.yaml; the stock method would make stock storage."""
+        return cls(inst_data=inst_data, **config_value)
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events in one transaction a database."""
-        with self._db_lock, ExitStack() as batch:
+        with self._batch_lock, ExitStack() as batch:
             self._held, self._batch = {}, batch
             batch.callback(setattr, self, "_held", None)
             for event in events:
@@ -32,10 +48,11 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        if self._held is None:
-            with super()._connect(shard) as connection:
-                yield connection
-            return
-        if shard not in self._held:
-            self._held[shard] = self._batch.enter_context(super()._connect(shard))
-        yield self._held[shard]
+        with self._batch_lock:  # another thread waits for the end of the batch, and does not write into it
+            if self._held is None:
+                with super()._connect(shard) as connection:
+                    yield connection
+                return
+            if shard not in self._held:
+                self._held[shard] = self._batch.enter_context(super()._connect(shard))
+            yield self._held[shard]

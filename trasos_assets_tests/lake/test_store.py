@@ -132,7 +132,8 @@ def test_types_on_disk_are_the_contracts_even_where_ibis_believes_so_already(
     store: LakeStore, backend: Backend
 ) -> None:
     backend.raw_sql(
-        "CREATE TABLE t AS SELECT 'a' AS id, i::BIGINT AS i, i::DECIMAL(9, 2) AS m, DATE '2026-03-04' AS d FROM range(3) r(i)"
+        "CREATE TABLE t AS SELECT 'a' AS id, i::BIGINT AS i, i::DECIMAL(9, 2) AS m, DATE '2026-03-04' AS d "
+        "FROM range(3) r(i)"
     )
     t = backend.table("t")
     # DuckDB's sum of bigint is a hugeint and its date_trunc of a date a timestamp; Ibis thinks otherwise.
