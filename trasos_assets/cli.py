@@ -232,7 +232,7 @@ def dashboard(
     browser: Annotated[bool, typer.Option("--open/--path", help="Open it, or print its path only.")] = True,
 ) -> None:
     """Open the KPI dashboard."""
-    page = _settings().reports_dir / "dashboard" / "index.html"
+    page = _settings().dashboard_page
     if not page.exists():
         raise _fail(f"there is no dashboard at {page} yet; run `trasos run` first")
     typer.echo(page)

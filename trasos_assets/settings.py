@@ -23,7 +23,6 @@ class Settings(BaseSettings):
         3, ge=0, le=60, description="Events this late still restate their day; later are quarantined."
     )
     dedup_days: int = Field(7, ge=0, le=60, description="Received days within which one event id is one event.")
-    session_days: int = Field(1, ge=1, description="Days a session may span.")
     max_line_bytes: int = Field(1_000_000, ge=1_000, description="A longer line is quarantined as line_too_long.")
     max_file_bytes: int = Field(20_000_000_000, ge=1, description="Decompressed size above which a file is refused.")
     landing_wait_hours: int = Field(6, ge=0, description="A file unreadable for longer than this fails its check.")
@@ -73,6 +72,11 @@ class Settings(BaseSettings):
     def warehouse_path(self) -> Path:
         """The DuckDB file of views for BI tools and data scientists."""
         return self.data_dir / "trasos.duckdb"
+
+    @property
+    def dashboard_page(self) -> Path:
+        """The page that ``kpi_dashboard`` writes."""
+        return self.reports_dir / "dashboard" / "index.html"
 
     @property
     def dagster_home(self) -> Path:

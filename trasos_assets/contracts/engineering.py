@@ -116,7 +116,7 @@ QUARANTINED_EVENTS = Contract(
         Column("event_id", TEXT, "As landed.", nullable=True),
         Column("event_type", TEXT, "As landed.", nullable=True),
         Column("occurred_at", TIMESTAMP, "As landed.", nullable=True),
-        Column("raw", TEXT, "The line as it came.", nullable=True, pii=True),
+        Column("raw", TEXT, "The line as it came; its fields as JSON where all could be read.", pii=True),
     ),
     primary_key=("day", "file_hash", "line"),
 )
@@ -132,7 +132,7 @@ QUARANTINED_RECORDS = Contract(
         FILE_HASH,
         LINE,
         Column("reasons", TEXT, "Every rule that the line breaks, comma separated."),
-        Column("raw", TEXT, "The line as it came.", nullable=True, pii=True),
+        Column("raw", TEXT, "The line as it came; its fields as JSON where all could be read.", pii=True),
     ),
     primary_key=("day", "dataset", "file_hash", "line"),
 )

@@ -6,12 +6,14 @@ each of them, twice, which takes longer than the work itself; it has no batch wr
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
-from dagster import EventLogEntry
+from dagster import EventLogEntry, Field, StringSource
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
@@ -36,7 +38,14 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> BatchedSqliteEventLogStorage:
         """Made by the instance from its dagster.yaml; the stock method would make stock storage."""
-        return cls(inst_data=inst_data, **config_value)
+        # Below DAGSTER_HOME unless told otherwise, so that a data folder can be moved or copied.
+        home = Path(os.environ.get("DAGSTER_HOME", ""))
+        return cls(config_value.get("base_dir") or str(home / "history" / "runs"), inst_data)
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """``base_dir`` as in stock storage, but optional."""
+        return {"base_dir": Field(StringSource, is_required=False)}
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events in one transaction a database."""

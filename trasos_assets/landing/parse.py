@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +25,8 @@ from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column
 from trasos_assets.landing.lines import UnreadableFileError, file_signature, numbered_lines
 
+BLOCK_ROWS = 200_000
+BATCH_ROWS = 8_192
 MALFORMED = "malformed"
 TOO_LONG = "line_too_long"
 TOO_DEEP = "nested_too_deep"
@@ -184,18 +186,45 @@ def read_deliveries(
         f"CREATE TEMP TABLE {held} AS WITH {lines} AS (SELECT NULL::DATE AS day, '' AS file_hash, 0::BIGINT AS line, "  # noqa: S608
         f"''::VARCHAR AS text, false AS too_deep WHERE false) SELECT * FROM ({select})"
     )
+    gathered = _gathered(deliveries, max_file_bytes=max_file_bytes, progress=progress)
+    for block in gathered:
+        backend.con.register(f"{lines}_block", block)
+        backend.raw_sql(
+            f"INSERT INTO {held} WITH {lines} AS (SELECT day, file_hash, line, text::VARCHAR AS text, too_deep "  # noqa: S608
+            f"FROM {lines}_block) SELECT * FROM ({select})"
+        )
+        backend.con.unregister(f"{lines}_block")
+    return backend.table(held)
+
+
+def _gathered(
+    deliveries: Iterable[Delivery], *, max_file_bytes: int, progress: Callable[[Delivery, int], None] | None
+) -> Iterator[pa.Table]:
+    """Lines of many small files in few blocks, since every statement costs as much as thousands of lines.
+
+    Columns day, file_hash, line, text, too_deep, in batches small enough for every engine thread to get some.
+    """
+    waiting: list[pa.Table] = []
     for delivery in deliveries:
         rows = 0
-        for block in numbered_lines(delivery.path, max_bytes=max_file_bytes):
-            backend.con.register(f"{lines}_block", block.append_column("too_deep", _too_deep(block["text"])))
-            backend.raw_sql(
-                f"INSERT INTO {held} WITH {lines} AS (SELECT DATE '{delivery.received_day}' AS day, "  # noqa: S608
-                f"{_literal(delivery.delivery)} AS file_hash, line, text::VARCHAR AS text, too_deep "
-                f"FROM {lines}_block) SELECT * FROM ({select})"
+        for lines in numbered_lines(delivery.path, max_bytes=max_file_bytes):
+            waiting.append(
+                lines.append_column("too_deep", _too_deep(lines["text"]))
+                .append_column("day", pa.repeat(pa.scalar(delivery.received_day), lines.num_rows))
+                .append_column("file_hash", pa.repeat(pa.scalar(delivery.delivery), lines.num_rows))
             )
-            backend.con.unregister(f"{lines}_block")
-            rows += block.num_rows
+            rows += lines.num_rows
+            if sum(table.num_rows for table in waiting) >= BLOCK_ROWS:
+                yield _rebatched(waiting)
+                waiting = []
         _refuse_changed(delivery)
         if progress is not None:
             progress(delivery, rows)
-    return backend.table(held)
+    if waiting:
+        yield _rebatched(waiting)
+
+
+def _rebatched(tables: list[pa.Table]) -> pa.Table:
+    whole = pa.concat_tables(tables)
+    batches = whole.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    return pa.Table.from_batches(batches, schema=whole.schema)

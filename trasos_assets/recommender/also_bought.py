@@ -37,24 +37,31 @@ def also_bought(
     """
     lines = baskets.select("order_id", "item_id").distinct()
     sizes = lines.group_by("order_id").agg(items=_.count()).filter(_["items"] <= max_basket)
-    lines = lines.semi_join(sizes, "order_id")
+    # Held by the engine while it is read many times: over lazy files the planner misjudges the sizes of the joins.
+    lines = lines.semi_join(sizes, "order_id").cache()
     orders = lines.order_id.nunique().name("orders").as_table()
-    support = lines.group_by("item_id").agg(n=_.count()).filter(_.n >= min_orders_together)
+    # Pairs are counted by small codes in the ids' order: the count holds millions of them in memory at once.
+    support = (
+        lines.group_by("item_id")
+        .agg(n=_.count())
+        .filter(_.n >= min_orders_together)
+        .mutate(code=ibis.row_number().over(ibis.window(order_by="item_id")).cast("int32"))
+    )
 
     # An item below the support floor can be in no pair above it: leaving it out first shrinks the self-join.
-    frequent = lines.semi_join(support, "item_id")
-    other = frequent.select("order_id", also_item_id="item_id")
+    frequent = lines.join(support, "item_id").select("order_id", "code")
+    other = frequent.select("order_id", also_code="code")
     half = (
-        frequent.join(other, ["order_id", frequent.item_id < other.also_item_id])
-        .group_by("item_id", "also_item_id")
+        frequent.join(other, ["order_id", frequent.code < other.also_code])
+        .group_by("code", "also_code")
         .agg(orders_together=_.count())
         .filter(_.orders_together >= min_orders_together)
     )
-    mirrored = half.select(item_id="also_item_id", also_item_id="item_id", orders_together="orders_together")
+    mirrored = half.select(code="also_code", also_code="code", orders_together="orders_together")
     pairs = (
         ibis.union(half, mirrored)
-        .join(support.select("item_id", item_orders="n"), "item_id")
-        .join(support.select(also_item_id="item_id", also_orders="n"), "also_item_id")
+        .join(support.select("code", item_orders="n"), "code")
+        .join(support.select(also_code="code", also_orders="n"), "also_code")
         .cross_join(orders)
     )
     share = _.orders_together / _.item_orders
@@ -64,11 +71,12 @@ def also_bought(
         lift=(_.orders_together * _.orders / (_.item_orders * _.also_orders)).round(_DIGITS),
         damped=lower * _.orders / _.also_orders,
     ).filter(_.lift > 1)
-    best_first = ibis.window(
-        group_by="item_id", order_by=[ibis.desc("damped"), ibis.desc("orders_together"), "also_item_id"]
-    )
+    best_first = ibis.window(group_by="code", order_by=[ibis.desc("damped"), ibis.desc("orders_together"), "also_code"])
     ranked = scored.mutate(rank=(ibis.row_number().over(best_first) + 1).cast("int32")).filter(_["rank"] <= top_k)
-    return ranked.select(
+    named = ranked.join(support.select("code", "item_id"), "code").join(
+        support.select(also_code="code", also_item_id="item_id"), "also_code"
+    )
+    return named.select(
         "item_id",
         "rank",
         "also_item_id",

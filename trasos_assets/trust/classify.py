@@ -113,12 +113,17 @@ def event_states(event_keys: ibis.Table, *, dedup_days: int) -> ibis.Table:
     return joined.select(*_LINE, "event_id", "occurred_day", state=state, reasons=reasons)
 
 
+def _line_of(raw: ibis.Table, landing: LandingFormat) -> ibis.Value:
+    """The line's text, or its fields as JSON where nothing of the text was kept because all of it could be read."""
+    fields = ibis.struct({column.name: raw[column.name] for column in landing.columns})
+    return raw.raw.fill_null(fields.cast("json").cast("string"))
+
+
 def quarantined_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:
     """Refused lines with all their reasons (QUARANTINED_EVENTS)."""
     refused = event_states.filter(event_states.state == QUARANTINED).select(*_LINE, "reasons")
-    return raw_events.inner_join(refused, _LINE).select(
-        *_LINE, "reasons", "event_id", "event_type", "occurred_at", "raw"
-    )
+    named = raw_events.select(*_LINE, "event_id", "event_type", "occurred_at", raw=_line_of(raw_events, EVENT))
+    return named.inner_join(refused, _LINE).select(*named.columns, "reasons")
 
 
 def accepted_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:
@@ -131,6 +136,7 @@ def accepted_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Ta
 def quarantined_records(raw: ibis.Table, landing: LandingFormat, *, currency: str) -> ibis.Table:
     """Refused lines of another landed data set (QUARANTINED_RECORDS)."""
     judged = raw.mutate(reasons=row_reasons(raw, landing, currency=currency), dataset=ibis.literal(landing.dataset))
+    judged = judged.mutate(raw=_line_of(judged, landing))
     return judged.filter(judged.reasons.notnull()).select("day", "dataset", "file_hash", "line", "reasons", "raw")
 
 

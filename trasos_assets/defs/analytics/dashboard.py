@@ -32,7 +32,7 @@ def _write(tables: dict[str, ibis.Table], lake: Lake, checks: list[tuple[str, st
         row_counts=[(c.owner, c.name, store.row_counts(c)) for c in CONTRACTS.values() if not c.volatile],
     )
     arrow = {name: tables[name].to_pyarrow() for name in TABLES}
-    return write_dashboard(arrow, settings.reports_dir / "dashboard", facts=facts)
+    return write_dashboard(arrow, settings.dashboard_page.parent, facts=facts)
 
 
 @dg.asset(

@@ -3,7 +3,7 @@
 # Ibis types every column of a table as the bare Column, without the methods of its type.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import ibis
@@ -20,7 +20,7 @@ from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.metadata import definition_metadata
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import TableCheck, freshness_policy, table
-from trasos_assets.landing.ledger import pending_deliveries, read_ledger
+from trasos_assets.landing.ledger import REJECTED, WAITING, pending_deliveries, read_ledger
 from trasos_assets.landing.parse import read_deliveries
 from trasos_assets.settings import get_settings
 
@@ -33,10 +33,19 @@ landing_ledger = dg.AssetSpec(
 )
 
 
-@dg.asset_check(asset=LANDING_LEDGER.name, description="No landed file waits to become readable or was rejected.")
+@dg.asset_check(
+    asset=LANDING_LEDGER.name,
+    description="No landed file was rejected, or waits to become readable for longer than landing_wait_hours.",
+)
 def no_file_in_trouble(lake: Lake) -> dg.AssetCheckResult:
     """Files that could not be taken, each with the reason and what to do."""
-    rows = [row for row in read_ledger(lake.store) if row["state"] in ("waiting", "rejected")]
+    patience = timedelta(hours=lake.settings.landing_wait_hours)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    rows = [
+        row
+        for row in read_ledger(lake.store)
+        if row["state"] == REJECTED or (row["state"] == WAITING and now - row["first_seen_at"] > patience)
+    ]
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,

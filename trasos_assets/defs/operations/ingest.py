@@ -147,7 +147,14 @@ def ingest(
     if stock.pending:
         settle(store, [row["delivery"] for row in stock.pending], run_id=run_id)
     names = [key.path[-1] for key in graph.materializable_asset_keys]
-    last = plan.table_run(graph, store, plan.standings(instance, names), retrain=True, everything=rebuild is not None)
+    last = plan.table_run(
+        graph,
+        store,
+        plan.standings(instance, names),
+        present=plan.products_present(settings),
+        retrain=True,
+        everything=rebuild is not None,
+    )
     if last is not None:
         carry_out([last])
     return outcome

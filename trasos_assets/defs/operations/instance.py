@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -27,8 +26,6 @@ nux:
 event_log_storage:
   module: trasos_assets.lake.event_log
   class: BatchedSqliteEventLogStorage
-  config:
-    base_dir: {base_dir}
 """
 
 
@@ -38,7 +35,7 @@ def prepare_home(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
     if not config.exists():
-        config.write_text(INSTANCE_CONFIG.format(base_dir=json.dumps(str(home / "history" / "runs"))))
+        config.write_text(INSTANCE_CONFIG)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
     # Sub-processes of the UI find the same data whatever folder they start in.

@@ -6,7 +6,7 @@ partitions that lie behind anything they are made of. `trasos run` and the landi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -145,6 +145,12 @@ def standings(instance: dg.DagsterInstance, names: Iterable[str]) -> dict[str, S
     return found
 
 
+def products_present(settings: Settings) -> list[str]:
+    """Assets that are no tables and whose product stands in the data folder."""
+    products = {"warehouse": settings.warehouse_path, "kpi_dashboard": settings.dashboard_page}
+    return [name for name, path in products.items() if path.exists()]
+
+
 def outdated_by_code(graph: AssetGraph, standing: Mapping[str, Standing], names: Iterable[str]) -> list[str]:
     """Assets that were built with other code than they have now."""
     return [
@@ -155,7 +161,13 @@ def outdated_by_code(graph: AssetGraph, standing: Mapping[str, Standing], names:
 
 
 def table_run(
-    graph: AssetGraph, store: LakeStore, standing: Mapping[str, Standing], *, retrain: bool, everything: bool = False
+    graph: AssetGraph,
+    store: LakeStore,
+    standing: Mapping[str, Standing],
+    *,
+    present: Collection[str],
+    retrain: bool,
+    everything: bool = False,
 ) -> PlannedRun | None:
     """Stage three: every table without partitions that lies behind what it is made of, or was made by other code.
 
@@ -163,6 +175,7 @@ def table_run(
         graph: the assets.
         store: the lake.
         standing: last materialisations, with the first two stages done.
+        present: assets that are no tables and whose product is there.
         retrain: whether tables of the weekly cadence are refreshed too; those that never were are in any case.
         everything: take all of them.
     """
@@ -173,7 +186,7 @@ def table_run(
             continue
         own = standing.get(name)
         contract = CONTRACTS.get(name)
-        published = contract is None or store.exists(contract)
+        published = store.exists(contract) if contract else name in present
         newer = [
             parent.path[-1]
             for parent in node.parent_keys

@@ -88,7 +88,9 @@ def _plan_stage(context: dg.SensorEvaluationContext, state: Ingest) -> list[plan
         outdated = plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES)
         return plan.day_runs(store, settings, pending, days, outdated=outdated)
     names = [key.path[-1] for key in graph.materializable_asset_keys]
-    last = plan.table_run(graph, store, plan.standings(context.instance, names), retrain=False)
+    last = plan.table_run(
+        graph, store, plan.standings(context.instance, names), present=plan.products_present(settings), retrain=False
+    )
     return [last] if last else []
 
 

@@ -120,6 +120,6 @@ def print_summary(
     reached = _rows(store, WATERMARK)
     if reached:
         console.print(f"Data through [bold]{reached[0]['data_through']}[/] (since {reached[0]['first_day']})")
-    console.print(f"Dashboard  {settings.reports_dir / 'dashboard' / 'index.html'}", soft_wrap=True)
+    console.print(f"Dashboard  {settings.dashboard_page}", soft_wrap=True)
     console.print(f'Warehouse  {settings.warehouse_path}   (trasos query "SELECT …")', soft_wrap=True)
     console.print("Lineage    make ui, then http://127.0.0.1:3000")
