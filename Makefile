@@ -12,11 +12,13 @@ LANDING := $(TRASOS_DATA_DIR)/landing
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml requirements.lock
+$(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): $(BIN)/uv pyproject.toml requirements.lock
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
@@ -44,7 +46,7 @@ check: $(STAMP) ## Lint, format check, types, and the definitions as Dagster see
 bench: $(STAMP) ## Run the benchmarks
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-lock: $(STAMP) ## Write requirements.lock anew from pyproject.toml
+lock: $(BIN)/uv ## Write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-emit-index-url --no-annotate --no-header --all-extras --upgrade \
 		pyproject.toml --output-file requirements.lock
 
