@@ -27,7 +27,8 @@ def run(con: ibis.BaseBackend, orders: Mapping[str, list[str]], **options) -> pa
     lines = [(order, item) for order, items in orders.items() for item in items]
     ids, items = zip(*lines, strict=True) if lines else ((), ())
     baskets = pa.table({"order_id": pa.array(ids, pa.string()), "item_id": pa.array(items, pa.string())})
-    found = also_bought(ibis.memtable(baskets), AS_OF, **options)
+    held = con.create_table("baskets", baskets, temp=True, overwrite=True)
+    found = also_bought(held, AS_OF, **options)
     return con.to_pyarrow(found).sort_by([("item_id", "ascending"), ("rank", "ascending")])
 
 
