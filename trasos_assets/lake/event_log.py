@@ -18,8 +18,6 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 
-BATCH_SIZE = 1000  # for DAGSTER_EVENT_BATCH_SIZE, which switches batches on
-
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     """Stock storage but for ``store_event_batch``: connections stay open, and commit once, over a batch."""

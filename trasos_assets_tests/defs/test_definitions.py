@@ -150,6 +150,15 @@ def test_definitions_load_without_superseded_or_deprecated_api(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_loading_the_definitions_imports_nothing_slow_that_only_a_run_needs():
+    code = (
+        "import sys; from trasos_assets.definitions import assembled; assembled().resolve_asset_graph();"
+        "print([m for m in ('pandera', 'scipy.stats', 'implicit', 'plotly', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr[-2000:]
+
+
 def spec_of(graph, node, checks) -> dict:
     """What a reviewer must see change: owner, group, tags, promises, checks, lineage."""
     name = node.key.path[-1]

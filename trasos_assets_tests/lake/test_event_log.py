@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from trasos_assets.lake.event_log import BATCH_SIZE, BatchedSqliteEventLogStorage
+from trasos_assets.lake.event_log import BatchedSqliteEventLogStorage
 
 STORAGE = """
 event_log_storage:
@@ -103,7 +103,7 @@ def test_a_batch_gives_the_same_stored_events_as_one_by_one(
         "store_event_batch",
         lambda self, events: (batches.append(len(events)), store(self, events))[1],
     )
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
     assert told(batched, materialise(batched)) == expected
     assert max(batches) >= 30
     assert len(expected) > 30

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from trasos_assets.lake.event_log import BATCH_SIZE
 from trasos_assets.settings import Settings
 
+EVENT_BATCH_SIZE = 1000  # switches the batches of lake/event_log.py on
 INSTANCE_CONFIG = """\
 # Written once by trasos; edit freely. https://docs.dagster.io/deployment/oss/oss-instance-configuration
 telemetry:
@@ -37,7 +37,7 @@ def prepare_home(settings: Settings) -> Path:
     if not config.exists():
         config.write_text(INSTANCE_CONFIG)
     os.environ["DAGSTER_HOME"] = str(home)
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     # Sub-processes of the UI find the same data whatever folder they start in.
     os.environ["TRASOS_DATA_DIR"] = str(settings.data_dir)
     return home
