@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
+from filelock import FileLock
+
+from trasos_assets.lake.files import write_whole
 from trasos_assets.lake.store import LakeError
 
 FORMAT_VERSION = 1
@@ -48,13 +51,13 @@ def open_format(lake: Path, *, start_date: date, timezone: str) -> LakeFormat:
     Raises:
         LakeError: the lake has another time zone or first day.
     """
-    found = read_format(lake)
-    if found is None:
-        found = LakeFormat(start_date, timezone)
-        lake.mkdir(parents=True, exist_ok=True)
-        scratch = lake / f"{FORMAT_FILE}.new"
-        scratch.write_text(json.dumps(asdict(found) | {"start_date": start_date.isoformat()}, indent=1) + "\n")
-        scratch.replace(lake / FORMAT_FILE)
+    (lake / ".locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(lake / ".locks" / "format.lock"):
+        found = read_format(lake)
+        if found is None:
+            found = LakeFormat(start_date, timezone)
+            stored = asdict(found) | {"start_date": start_date.isoformat()}
+            write_whole(lake / FORMAT_FILE, json.dumps(stored, indent=1) + "\n")
     if found.timezone != timezone:
         raise LakeError(
             f"the lake {lake} was made with TRASOS_TIMEZONE={found.timezone}, not {timezone}: its days would be cut "

@@ -260,7 +260,11 @@ class LakeStore:
         shutil.rmtree(staged.folder, ignore_errors=True)
 
     def write(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> None:
-        """Stage and publish without the checks of an asset: for the platform's own books."""
+        """Stage and publish without the checks of an asset: for the platform's own books.
+
+        The caller holds the table's lock.
+        """
+        self.sweep(contract)
         self.publish(self.stage(contract, table, days))
 
     def sweep(self, contract: Contract) -> list[Path]:

@@ -1,6 +1,8 @@
 """A lake says what it was made with, and refuses to be opened with anything else."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -51,3 +53,14 @@ def test_a_broken_format_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FORMAT_FILE).write_text(text)
     with pytest.raises(LakeError, match=f"{FORMAT_FILE} cannot be read .*restore it from a backup"):
         read_format(tmp_path)
+
+
+def test_many_that_open_a_new_lake_at_once_all_find_the_same(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def opened(_: int) -> LakeFormat:
+        together.wait(10)
+        return open_format(tmp_path / "lake", start_date=FIRST, timezone="UTC")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(opened, range(8))) == {LakeFormat(FIRST, "UTC")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import dagster as dg
 
 from trasos_assets.contracts.engineering import LANDING_LEDGER
 from trasos_assets.defs.operations import plan
+from trasos_assets.defs.operations.instance import PROCESS_TAG, close_dead_runs
 from trasos_assets.defs.operations.progress import Listener, listening
 from trasos_assets.lake.days import every_day, first_day
 from trasos_assets.lake.format import open_format
@@ -70,7 +72,7 @@ def execute(
         result = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(name) for name in planned.assets],
-            tags=planned.tags | {"trasos/why": planned.why},
+            tags=planned.tags | {"trasos/why": planned.why, PROCESS_TAG: str(os.getpid())},
             run_config={"loggers": {"progress": {}}},
             raise_on_error=False,
         )
@@ -103,12 +105,34 @@ def ingest(
         announce: called with every run before it starts.
         listener: called with the steps of the runs.
 
-    A stage that fails ends the ingest: its files stay pending and the next ingest takes them again.
+    A stage that fails ends the ingest: its files stay pending and the next ingest takes them again. One ingest goes at
+    a time: a second waits, and the listener is told for whom.
 
     Raises:
         LandingError: there is no landing folder.
         LakeError: the lake was made with other settings.
     """
+
+    def tell(sentence: str) -> None:
+        if listener is not None:
+            listener("MESSAGE", sentence)
+
+    # A second ingest would plan the same work, and its checks would meet tables that the first is about to replace.
+    with store.writing("ingest", on_wait=tell):
+        close_dead_runs(instance)
+        return _ingest(definitions, instance, store, settings, rebuild=rebuild, announce=announce, listener=listener)
+
+
+def _ingest(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    store: LakeStore,
+    settings: Settings,
+    *,
+    rebuild: tuple[date, date] | None,
+    announce: Announce | None,
+    listener: Listener | None,
+) -> IngestOutcome:
     first = first_day(settings)
     stock = take_stock(store, settings, first_day=first)
     outcome = IngestOutcome(stock)
@@ -118,6 +142,7 @@ def ingest(
     open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
     graph = definitions.resolve_asset_graph()
     report_ledger(instance, stock)
+    unfinished = plan.unfinished_days(graph, instance)
 
     def carry_out(runs: Sequence[plan.PlannedRun]) -> str | None:
         run_id = "none"
@@ -139,7 +164,7 @@ def ingest(
         stock.pending,
         days,
         outdated=plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES),
-        rebuild=every_day(*rebuild) if rebuild else (),
+        rebuild=unfinished | set(every_day(*rebuild) if rebuild else ()),
     )
     run_id = carry_out(by_day)
     if run_id is None:
@@ -152,6 +177,7 @@ def ingest(
         store,
         plan.standings(instance, names),
         present=plan.products_present(settings),
+        unchecked=plan.unchecked(graph, instance),
         retrain=True,
         everything=rebuild is not None,
     )

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.engineering import RAW_ASSIGNMENTS, RAW_CATALOGUE, RAW_EVENTS, RAW_MARKETING_SPEND
@@ -125,6 +126,36 @@ def day_runs(
     return _ranges(needs, "ingest_days", "code changed" if set(outdated) else "days affected by what landed")
 
 
+def unfinished_days(graph: AssetGraph, instance: dg.DagsterInstance) -> set[date]:
+    """Days on which a table by day was built again, but not one that is made of it: a run ended between the two.
+
+    Files that were not taken yet bring such days again by themselves; days that a change of code or a rebuild asked
+    for would not. To be called before stage one, which itself runs ahead of the tables by day.
+    """
+    names = (*RAW_NAMES, *BY_DAY_NAMES)
+    built = {
+        name: instance.event_log_storage.get_latest_storage_id_by_partition(
+            dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        for name in names
+    }
+    return {
+        date.fromisoformat(day)
+        for name in BY_DAY_NAMES
+        for parent in graph.get(dg.AssetKey(name)).parent_keys
+        for day, storage_id in built.get(parent.path[-1], {}).items()
+        if storage_id > built[name].get(day, 0)
+    }
+
+
+def unchecked(graph: AssetGraph, instance: dg.DagsterInstance) -> set[str]:
+    """Assets with a check whose result never came: the run that was to give it ended before."""
+    keys = list(graph.asset_check_keys)
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    planned = AssetCheckExecutionRecordStatus.PLANNED
+    return {key.asset_key.path[-1] for key, record in latest.items() if record.status == planned}
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where one asset stands in the event log: its last materialisation and the code it was made with."""
@@ -167,6 +198,7 @@ def table_run(
     *,
     present: Collection[str],
     retrain: bool,
+    unchecked: Collection[str] = (),
     everything: bool = False,
 ) -> PlannedRun | None:
     """Stage three: every table without partitions that lies behind what it is made of, or was made by other code.
@@ -177,6 +209,7 @@ def table_run(
         standing: last materialisations, with the first two stages done.
         present: assets that are no tables and whose product is there.
         retrain: whether tables of the weekly cadence are refreshed too; those that never were are in any case.
+        unchecked: assets that are built again because a check of theirs has no result.
         everything: take all of them.
     """
     behind: dict[str, str] = {}
@@ -201,6 +234,8 @@ def table_run(
             behind[name] = "asked for"
         elif own.code_version != node.code_version:
             behind[name] = "code changed"
+        elif name in unchecked:
+            behind[name] = "unchecked"
         elif newer:
             behind[name] = f"newer {', '.join(sorted(newer))}"
     if not behind:
