@@ -168,7 +168,10 @@ def run(
         errors.print("nothing new has landed and every table is up to date")
     for row in outcome.stock.troubled:
         errors.print(f"[yellow]{row['state']}[/] {escape(row['reason'])}", soft_wrap=True)
-    print_summary(console, instance, definitions.resolve_asset_graph(), store, settings)
+    try:
+        print_summary(console, instance, definitions.resolve_asset_graph(), store, settings)
+    except LakeError as error:
+        raise _fail(str(error)) from error
     for text in outcome.errors:
         errors.print(f"[red]failed[/] {escape(text)}", soft_wrap=True)
     if not outcome.success:
@@ -202,7 +205,8 @@ def query(
     from trasos_assets.lake.query import QueryError, run_query
 
     try:
-        text = run_query(_settings().warehouse_path, sql, output.value)
+        settings = _settings()
+        text = run_query(settings.warehouse_path, sql, output.value, lake=settings.lake_dir)
     except QueryError as error:
         raise _fail(str(error)) from error
     typer.echo(text)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import duckdb
 
+from trasos_assets.lake.sql import text
+from trasos_assets.lake.warehouse import serves
+
 MAX_SHOWN = 200
+_EXPLAINS_READING = re.compile(r"\s*explain\s+(analyze\s+)?(select|with|from|values)\b", re.IGNORECASE)
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -17,13 +22,14 @@ class QueryError(Exception):
     """A query that cannot or may not run; the message says why and what to do."""
 
 
-def run_query(warehouse: Path, sql: str, output: str = "table") -> str:
+def run_query(warehouse: Path, sql: str, output: str = "table", *, lake: Path) -> str:
     """Run one reading statement against the warehouse file and return it as text.
 
     Args:
         warehouse: the DuckDB file of views.
         sql: one SELECT (or EXPLAIN, DESCRIBE, SUMMARIZE).
         output: ``table`` (at most 200 rows shown), ``csv`` or ``json``.
+        lake: the only folder whose files the statement may read.
 
     Raises:
         QueryError: no warehouse yet, more than one statement, a statement that writes, or an error of DuckDB.
@@ -36,11 +42,19 @@ def run_query(warehouse: Path, sql: str, output: str = "table") -> str:
         raise QueryError(str(error)) from error
     if len(statements) != 1:
         raise QueryError(f"one statement at a time, got {len(statements)}")
-    if statements[0].type not in _READING:
+    explained = statements[0].type == duckdb.StatementType.EXPLAIN
+    if statements[0].type not in _READING or (explained and not _EXPLAINS_READING.match(sql)):
         raise QueryError(f"the warehouse is for reading; {statements[0].type.name} is refused, use SELECT")
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
+            if not serves(connection, lake):
+                raise QueryError(
+                    f"{warehouse} was built over another lake than {lake}; run `trasos run`, it builds it anew"
+                )
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET allowed_directories = [{text(lake)}]")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
             relation = connection.sql(sql)
             if relation is None:
                 return ""

@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import ibis
+import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
@@ -160,7 +161,16 @@ class LakeStore:
 
     def row_counts(self, contract: Contract) -> int:
         """Published rows, from the Parquet footers."""
-        return sum(pq.read_metadata(file).num_rows for file in self.files(contract))
+        rows = 0
+        for file in self.files(contract):
+            try:
+                rows += pq.read_metadata(file).num_rows
+            except (pa.ArrowInvalid, OSError) as error:
+                raise LakeError(
+                    f"{file} cannot be read ({error}); delete it and run `trasos run`, which builds it "
+                    "again from what it is made of, a raw table from landing"
+                ) from error
+        return rows
 
     def conform(self, contract: Contract, table: ibis.Table) -> ibis.Table:
         """Columns by name in the contract's order; types follow when the table is written.

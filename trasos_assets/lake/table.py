@@ -36,7 +36,8 @@ class TableCheck:
     """A check that runs in the table's own step, over what the run is about to publish.
 
     ``find`` is called with the staged table and those of the asset's inputs that it names (and the lake, if it names
-    ``store``), and returns the rows that speak against the check; none means passed.
+    ``store``, and the run's days, if it names ``days``), and returns the rows that speak against the check; none means
+    passed.
     """
 
     name: str
@@ -196,7 +197,8 @@ def _own_checks(
     contract = staged.contract
     for check in checks:
         wanted = list(inspect.signature(check.find).parameters)[1:]
-        given = {name: store if name == "store" else tables[name] for name in wanted}
+        around = {"store": store, "days": list(staged.days or ())}
+        given = {name: around[name] if name in around else tables[name] for name in wanted}
         found = check.find(store.staged_table(staged), **given)
         count = int(found.count().to_pyarrow().as_py())
         metadata: dict[str, Any] = {"rows_against": count}

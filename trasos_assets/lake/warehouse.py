@@ -61,3 +61,23 @@ def build_warehouse(store: LakeStore, contracts: Iterable[Contract], path: Path)
     finally:
         scratch.unlink(missing_ok=True)
     return Served(path, tuple(served), tuple(empty))
+
+
+def serves(connection: duckdb.DuckDBPyConnection, lake: Path) -> bool:
+    """Whether every view of an open warehouse reads this lake; in a copied data folder they read the first one."""
+    there = str(lake.absolute()).replace("'", "''") + "/"
+    row = connection.execute(
+        "SELECT count(*) FROM duckdb_views() WHERE NOT internal AND contains(sql, 'read_parquet') "
+        "AND NOT contains(sql, ?)",
+        [there],
+    ).fetchone()
+    return row == (0,)
+
+
+def warehouse_serves(path: Path, lake: Path) -> bool:
+    """Whether a warehouse file is there, can be read, and was built over this lake."""
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return serves(connection, lake)
+    except duckdb.Error:
+        return False

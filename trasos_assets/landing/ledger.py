@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -74,6 +74,11 @@ def _write(store: LakeStore, rows: Iterable[Row]) -> None:
 def _content_hash(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shown_path(path: Path, landing: Path) -> str:
+    """A file's path below landing as text; bytes of its name that are no UTF-8 stand as escapes."""
+    return path.relative_to(landing).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def landed_files(landing: Path) -> list[Path]:
@@ -152,7 +157,7 @@ def _entry(relative: str, signature: str, content: str, *, now: datetime) -> Row
 def _look_at(path: Path, settings: Settings, *, first_day: date, today: date, now: datetime) -> Row | None:
     """The row of a file as it is now; None if it vanished meanwhile."""
     landing = settings.landing_dir
-    relative = path.relative_to(landing).as_posix()
+    relative = shown_path(path, landing)
     signature = _signature_now(path)
     if signature is None:
         return None
@@ -210,7 +215,7 @@ def take_stock(store: LakeStore, settings: Settings, *, first_day: date, limit: 
     files = landed_files(settings.landing_dir)
     now = datetime.now(UTC).replace(tzinfo=None)
     today = datetime.now(ZoneInfo(settings.timezone)).date()
-    present = {path.relative_to(settings.landing_dir).as_posix(): path for path in files}
+    present = {shown_path(path, settings.landing_dir): path for path in files}
     with store.writing(LANDING_LEDGER.name):
         rows = {row["delivery"]: row for row in read_ledger(store)}
         known = {(row["path"], row["signature"]): row for row in rows.values()}
@@ -259,6 +264,37 @@ def pending_deliveries(store: LakeStore, settings: Settings, dataset: str, first
         for row in read_ledger(store)
         if row["state"] == PENDING and row["dataset"] == dataset and first <= row["received_day"] <= last
     ]
+
+
+def lost_deliveries(
+    store: LakeStore, settings: Settings, dataset: str, first: date, last: date, *, held: Collection[str]
+) -> list[Delivery]:
+    """Deliveries that were taken but of which the raw table holds nothing, as far as their files are still there."""
+    found = []
+    for row in read_ledger(store):
+        if row["state"] != ACCEPTED or row["dataset"] != dataset or not first <= row["received_day"] <= last:
+            continue
+        path = settings.landing_dir / row["path"]
+        if row["delivery"] not in held and path.is_file() and file_signature(path) == row["signature"]:
+            found.append(Delivery(row["delivery"], dataset, path, row["received_day"], row["signature"]))
+    return found
+
+
+def rows_in_trouble(rows: Iterable[Row], settings: Settings) -> list[Row]:
+    """Rows of files that were rejected, or that wait to become readable for longer than the settings allow."""
+    patience = timedelta(hours=settings.landing_wait_hours)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return [
+        row
+        for row in rows
+        if row["state"] == REJECTED or (row["state"] == WAITING and now - row["first_seen_at"] > patience)
+    ]
+
+
+def taken_days(store: LakeStore, dataset: str) -> set[date]:
+    """Days on which a data set delivered files that were taken."""
+    rows = read_ledger(store)
+    return {row["received_day"] for row in rows if row["state"] == ACCEPTED and row["dataset"] == dataset}
 
 
 def settle(store: LakeStore, deliveries: Iterable[str], *, run_id: str) -> None:

@@ -178,6 +178,19 @@ def test_a_setting_that_cannot_be_is_named(tmp_path):
     assert "Europe/London" in done.stderr
 
 
+def test_a_lost_raw_day_comes_again_from_landing_or_fails_with_its_files_named(whole, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(whole, data)
+    before = hashes(data)
+    shutil.rmtree(data / "lake" / "engineering" / "raw_events" / f"day={DAYS[2]}")
+    trasos(data, "run")
+    assert hashes(data) == before
+    shutil.rmtree(data / "lake" / "engineering" / "raw_events" / f"day={DAYS[2]}")
+    shutil.rmtree(data / "landing" / "events" / f"dt={DAYS[2]}")
+    assert trasos(data, "run", check=False).returncode == 1
+    assert "every_line_is_stored" in trasos(data, "health", check=False).stdout
+
+
 TAMPERED_RUN = """
 from trasos_assets.definitions import assembled
 from trasos_assets.defs.operations.ingest import IngestOutcome, execute

@@ -229,8 +229,7 @@ def test_two_ingests_started_at_the_same_time_end_well_and_make_the_lake_of_one(
     new, standing = tmp_path / "new", tmp_path / "standing"
     shutil.copytree(undisturbed.empty.start, new)
     shutil.copytree(undisturbed.standing.start, standing)
-    undisturbed.runner.run((new, RUN, None), (new, RUN, None))
-    undisturbed.runner.run((standing, RUN, None), (standing, RUN, None))
+    undisturbed.runner.run(*((data, RUN, None) for data in (new, new, standing, standing)))
     for line, data in ((undisturbed.empty, new), (undisturbed.standing, standing)):
         assert_as_undisturbed(data, line, [])
         printed = (data / "printed.log").read_text()
@@ -300,8 +299,7 @@ def test_a_reader_meets_no_error_and_only_whole_versions_while_days_are_built(un
         reader.start()
     try:
         undisturbed.runner.run((data, RUN, None))
-        for _ in range(2):
-            undisturbed.runner.run((data, ["run", "--from", DAYS[0], "--to", DAYS[-1]], None))
+        undisturbed.runner.run((data, ["run", "--from", DAYS[0], "--to", DAYS[-1]], None))
     finally:
         stop.set()
         for reader in readers:

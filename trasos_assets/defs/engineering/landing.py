@@ -3,7 +3,7 @@
 # Ibis types every column of a table as the bare Column, without the methods of its type.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import dagster as dg
 import ibis
@@ -20,7 +20,7 @@ from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.metadata import definition_metadata
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import TableCheck, freshness_policy, table
-from trasos_assets.landing.ledger import REJECTED, WAITING, pending_deliveries, read_ledger
+from trasos_assets.landing.ledger import ACCEPTED, lost_deliveries, pending_deliveries, read_ledger, rows_in_trouble
 from trasos_assets.landing.parse import read_deliveries
 from trasos_assets.settings import get_settings
 
@@ -39,13 +39,7 @@ landing_ledger = dg.AssetSpec(
 )
 def no_file_in_trouble(lake: Lake) -> dg.AssetCheckResult:
     """Files that could not be taken, each with the reason and what to do."""
-    patience = timedelta(hours=lake.settings.landing_wait_hours)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    rows = [
-        row
-        for row in read_ledger(lake.store)
-        if row["state"] == REJECTED or (row["state"] == WAITING and now - row["first_seen_at"] > patience)
-    ]
+    rows = rows_in_trouble(read_ledger(lake.store), lake.settings)
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
@@ -54,20 +48,25 @@ def no_file_in_trouble(lake: Lake) -> dg.AssetCheckResult:
     )
 
 
-def _lines_lost(raw: ibis.Table, store: LakeStore) -> ibis.Table:
-    """Deliveries of which not every line that the ledger counted stands in the raw table."""
-    ledger = store.read(LANDING_LEDGER).filter(lambda t: t.rows_read.notnull())
-    stored = raw.group_by("file_hash").agg(stored=raw.count())
-    joined = stored.inner_join(ledger, stored.file_hash == ledger.delivery)
-    return joined.filter(joined.stored != joined.rows_read).select("path", "rows_read", "stored")
+def every_line_is_stored(dataset: str) -> TableCheck:
+    """The blocking check that a raw table holds whole what the ledger counted in its files."""
 
+    def lines_lost(raw: ibis.Table, store: LakeStore, days: list[date]) -> ibis.Table:
+        ledger = store.read(LANDING_LEDGER)
+        of_days = (ledger.dataset == dataset) & ledger.received_day.between(days[0], days[-1])
+        counted = ledger.filter(of_days & ledger.rows_read.notnull())
+        stored = raw.group_by("file_hash").agg(stored=raw.count())
+        joined = counted.left_join(stored, counted.delivery == stored.file_hash)
+        # A delivery that is not settled may not have been there yet when this run began.
+        found = joined.mutate(stored=ibis.ifelse(joined.state == ACCEPTED, joined.stored.fill_null(0), joined.stored))
+        return found.filter(found.stored != found.rows_read).select("path", "rows_read", "stored")
 
-EVERY_LINE_IS_STORED = TableCheck(
-    "every_line_is_stored",
-    _lines_lost,
-    "Every line that the ledger counted in a file stands in the raw table.",
-    blocking=True,
-)
+    return TableCheck(
+        "every_line_is_stored",
+        lines_lost,
+        "Every line that the ledger counted in a file stands in the raw table; deliver a lost file again.",
+        blocking=True,
+    )
 
 
 def raw_table(contract: Contract, dataset: str) -> dg.AssetsDefinition:
@@ -75,8 +74,10 @@ def raw_table(contract: Contract, dataset: str) -> dg.AssetsDefinition:
 
     def raw(store: LakeStore, days: list[date]) -> ibis.Table:
         settings = get_settings()
-        deliveries = pending_deliveries(store, settings, dataset, days[0], days[-1])
         held = store.read(contract, first=days[0], last=days[-1])
+        deliveries = pending_deliveries(store, settings, dataset, days[0], days[-1])
+        stored = set(held.select("file_hash").distinct().to_pyarrow()["file_hash"].to_pylist())
+        deliveries += lost_deliveries(store, settings, dataset, days[0], days[-1], held=stored)
         if not deliveries:
             return held
         landed = read_deliveries(
@@ -90,7 +91,7 @@ def raw_table(contract: Contract, dataset: str) -> dg.AssetsDefinition:
         kept = held.filter(held.file_hash.notin([delivery.delivery for delivery in deliveries]))
         return kept.union(landed)
 
-    return table(contract, deps=[LANDING_LEDGER.name], checks=[EVERY_LINE_IS_STORED])(raw)
+    return table(contract, deps=[LANDING_LEDGER.name], checks=[every_line_is_stored(dataset)])(raw)
 
 
 raw_events = raw_table(RAW_EVENTS, "events")

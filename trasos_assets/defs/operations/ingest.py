@@ -17,8 +17,8 @@ from trasos_assets.defs.operations.instance import PROCESS_TAG, close_dead_runs
 from trasos_assets.defs.operations.progress import Listener, listening
 from trasos_assets.lake.days import every_day, first_day
 from trasos_assets.lake.format import open_format
-from trasos_assets.lake.store import LakeStore
-from trasos_assets.landing.ledger import Stock, settle, take_stock
+from trasos_assets.lake.store import LakeError, LakeStore
+from trasos_assets.landing.ledger import Stock, rows_in_trouble, settle, take_stock
 from trasos_assets.settings import Settings
 
 Announce = Callable[[plan.PlannedRun], None]
@@ -140,9 +140,10 @@ def _ingest(
     if not days:
         return outcome
     open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
+    if rebuild and not set(every_day(*rebuild)) & set(days):
+        raise LakeError(f"no day of the lake lies from {rebuild[0]} to {rebuild[1]}; it covers {days[0]} to {days[-1]}")
     graph = definitions.resolve_asset_graph()
-    report_ledger(instance, stock)
-    unfinished = plan.unfinished_days(graph, instance)
+    report_ledger(instance, stock, settings)
 
     def carry_out(runs: Sequence[plan.PlannedRun]) -> str | None:
         run_id = "none"
@@ -157,6 +158,7 @@ def _ingest(
 
     if carry_out(plan.raw_runs(store, stock.pending, days)) is None:
         return outcome
+    unfinished = plan.unfinished_days(graph, instance)
     standing = plan.standings(instance, plan.BY_DAY_NAMES)
     by_day = plan.day_runs(
         store,
@@ -186,8 +188,19 @@ def _ingest(
     return outcome
 
 
-def report_ledger(instance: dg.DagsterInstance, stock: Stock) -> None:
+def report_ledger(instance: dg.DagsterInstance, stock: Stock, settings: Settings) -> None:
     """Record that the ledger was looked through, so that the UI shows it and its freshness."""
+    trouble = rows_in_trouble(stock.troubled, settings)
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(LANDING_LEDGER.name),
+            check_name="no_file_in_trouble",
+            passed=not trouble,
+            metadata={"files": len(trouble)},
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(row["reason"] for row in trouble)[:2000] or None,
+        )
+    )
     if stock.pending or stock.troubled:
         instance.report_runless_asset_event(
             dg.AssetMaterialization(

@@ -18,7 +18,8 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.engineering import RAW_ASSIGNMENTS, RAW_CATALOGUE, RAW_EVENTS, RAW_MARKETING_SPEND
 from trasos_assets.lake.days import contiguous, every_day
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.landing.ledger import Row
+from trasos_assets.lake.warehouse import warehouse_serves
+from trasos_assets.landing.ledger import Row, taken_days
 from trasos_assets.settings import Settings
 from trasos_assets.trust.restate import affected_days
 
@@ -74,7 +75,8 @@ def raw_runs(store: LakeStore, pending: Sequence[Row], days: Sequence[date]) -> 
     for dataset, contract in RAW.items():
         landed = {row["received_day"] for row in pending if row["dataset"] == dataset}
         # Every day has events, if only none; reference data has the days on which it came.
-        wanted = landed | (set(days) - set(store.days(contract)) if contract is RAW_EVENTS else set())
+        expected = set(days) if contract is RAW_EVENTS else taken_days(store, dataset)
+        wanted = landed | (expected - set(store.days(contract)))
         if wanted:
             needs[contract.name] = wanted
     files = len(pending)
@@ -178,8 +180,10 @@ def standings(instance: dg.DagsterInstance, names: Iterable[str]) -> dict[str, S
 
 def products_present(settings: Settings) -> list[str]:
     """Assets that are no tables and whose product stands in the data folder."""
-    products = {"warehouse": settings.warehouse_path, "kpi_dashboard": settings.dashboard_page}
-    return [name for name, path in products.items() if path.exists()]
+    present = ["kpi_dashboard"] if settings.dashboard_page.exists() else []
+    if settings.warehouse_path.exists() and warehouse_serves(settings.warehouse_path, settings.lake_dir):
+        present.append("warehouse")
+    return present
 
 
 def outdated_by_code(graph: AssetGraph, standing: Mapping[str, Standing], names: Iterable[str]) -> list[str]:

@@ -86,7 +86,8 @@ def _plan_stage(context: dg.SensorEvaluationContext, state: Ingest) -> list[plan
     if state.stage == "days":
         standing = plan.standings(context.instance, plan.BY_DAY_NAMES)
         outdated = plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES)
-        return plan.day_runs(store, settings, pending, days, outdated=outdated)
+        unfinished = plan.unfinished_days(graph, context.instance)
+        return plan.day_runs(store, settings, pending, days, outdated=outdated, rebuild=unfinished)
     names = [key.path[-1] for key in graph.materializable_asset_keys]
     last = plan.table_run(
         graph, store, plan.standings(context.instance, names), present=plan.products_present(settings), retrain=False
@@ -181,7 +182,7 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     deliveries = tuple(sorted(row["delivery"] for row in stock.pending))
     if set(deliveries) <= set(state.failed) and time.time() < state.not_before:
         return dg.SkipReason(f"{len(deliveries)} files wait for the next try{trouble}")
-    report_ledger(context.instance, stock)
+    report_ledger(context.instance, stock, settings)
     state.deliveries, state.stage, state.runs = deliveries, STAGES[0], UNPLANNED
     identity = "\0".join((*deliveries, str(state.failures), str(time.time_ns())))
     state.batch = hashlib.sha256(identity.encode()).hexdigest()[:12]
