@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import dagster as dg
 import ibis
 from dagster_duckdb import DuckDBResource
 
-from trasos_assets.lake.store import LakeStore
+from trasos_assets.lake.store import LakeStore, alive
 from trasos_assets.settings import Settings, get_settings
 
 _open = ExitStack()  # keeps the resource's connection alive: Ibis expressions die with it
@@ -45,10 +46,23 @@ def connect(temp_directory: Path, memory_limit: str, threads: int) -> "ibis.back
     return backend
 
 
+def spill_folder(root: Path) -> Path:
+    """Where this process spills, below ``root``; folders of processes that are gone are removed.
+
+    DuckDB names its temporary files alike in every process: two that spill into one folder overwrite each other.
+    """
+    own = root / str(os.getpid())
+    for folder in root.glob("*"):
+        if folder.name.isdigit() and folder != own and not alive(int(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
 def open_lake(settings: Settings | None = None) -> LakeStore:
     """The lake of the given settings (of this process by default) on this process's engine."""
     chosen = settings or get_settings()
-    backend = connect(chosen.lake_dir / ".spill", chosen.memory_limit, chosen.threads)
+    backend = connect(spill_folder(chosen.lake_dir / ".spill"), chosen.memory_limit, chosen.threads)
     return LakeStore(chosen.lake_dir, backend)
 
 

@@ -283,7 +283,7 @@ class LakeStore:
         removed = []
         for staging in folder.glob(f".staging-{socket.gethostname()}-*"):
             pid = int(staging.name.split("-")[-2])
-            if not _alive(pid):
+            if not alive(pid):
                 shutil.rmtree(staging, ignore_errors=True)
                 removed.append(staging)
         return removed
@@ -320,7 +320,8 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of that number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
