@@ -15,21 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from trasos_assets.landing.blocks import UnreadableFileError
 
 BLOCK_BYTES = 32 << 20
 MAX_LINE_BYTES = 256 << 20  # memory for one line; a line that is merely long is kept and quarantined
 SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
 _BOM = b"\xef\xbb\xbf"
-
-
-class UnreadableFileError(Exception):
-    """A landed file cannot be read whole. ``waiting`` says that it may still become whole."""
-
-    def __init__(self, message: str, *, waiting: bool) -> None:
-        super().__init__(message)
-        self.waiting = waiting
 
 
 def file_signature(path: Path) -> str:
@@ -42,8 +37,8 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
 
-def blocks(path: Path, *, max_bytes: int) -> Iterator[bytes]:
-    """Decompressed content in blocks that end at a line's end.
+def blocks(path: Path, *, max_bytes: int, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Decompressed content in blocks of about ``size`` bytes that end at a line's end, without a byte order mark.
 
     Raises:
         UnreadableFileError: the file is truncated, no gzip in spite of its name, too large, or one endless line.
@@ -52,7 +47,9 @@ def blocks(path: Path, *, max_bytes: int) -> Iterator[bytes]:
     held, total = 0, 0
     try:
         with _open(path) as stream:
-            while block := stream.read(BLOCK_BYTES):
+            while block := stream.read(size):
+                if not total:
+                    block = block.removeprefix(_BOM)
                 total += len(block)
                 if total > max_bytes:
                     raise UnreadableFileError(
@@ -91,6 +88,18 @@ def _decoded(lines: pa.Array) -> pa.Array:
         return pa.array([line.decode("utf-8", errors="replace") for line in lines.to_pylist()], pa.large_string())
 
 
+def numbered(content: bytes, *, first: int) -> tuple[pa.Table, int]:
+    """A table of ``line`` (int64, from ``first``) and ``text`` of some lines, and how many lines there are.
+
+    Blank lines are counted but left out; bytes that are no UTF-8 become U+FFFD.
+    """
+    whole = pa.array([content.removesuffix(b"\n")], pa.large_binary())
+    lines = pc.list_flatten(pc.split_pattern(whole, b"\n"))
+    text = pc.utf8_rtrim(_decoded(lines), characters="\r")
+    table = pa.table({"line": pa.array(np.arange(first, first + len(lines), dtype=np.int64)), "text": text})
+    return table.filter(pc.not_equal(pc.utf8_trim_whitespace(text), "")), len(lines)
+
+
 def numbered_lines(path: Path, *, max_bytes: int) -> Iterator[pa.Table]:
     """Tables of ``line`` (int64, from 1) and ``text``, a block at a time; blank lines are counted but left out.
 
@@ -98,15 +107,10 @@ def numbered_lines(path: Path, *, max_bytes: int) -> Iterator[pa.Table]:
         UnreadableFileError: as ``blocks``.
     """
     first = 1
-    for number, block in enumerate(blocks(path, max_bytes=max_bytes)):
-        content = block.removeprefix(_BOM) if number == 0 else block
-        whole = pa.array([content.removesuffix(b"\n")], pa.large_binary())
-        lines = pc.list_flatten(pc.split_pattern(whole, b"\n"))
-        numbers = pa.array(range(first, first + len(lines)), pa.int64())
-        first += len(lines)
-        text = pc.utf8_rtrim(_decoded(lines), characters="\r")
-        table = pa.table({"line": numbers, "text": text})
-        yield table.filter(pc.not_equal(pc.utf8_trim_whitespace(text), ""))
+    for block in blocks(path, max_bytes=max_bytes):
+        table, lines = numbered(block, first=first)
+        first += lines
+        yield table
 
 
 def count_lines(path: Path, *, max_bytes: int) -> int:

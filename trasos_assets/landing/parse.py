@@ -23,13 +23,16 @@ import pyarrow.compute as pc
 
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column
-from trasos_assets.landing.lines import UnreadableFileError, file_signature, numbered_lines
+from trasos_assets.landing.blocks import Block, UnreadableFileError, arrow_types
+from trasos_assets.landing.json_lines import read_blocks
+from trasos_assets.landing.lines import file_signature
 
 BLOCK_ROWS = 200_000
 BATCH_ROWS = 8_192
 MALFORMED = "malformed"
 TOO_LONG = "line_too_long"
 TOO_DEEP = "nested_too_deep"
+DUPLICATE_KEY = "duplicate_key"
 UNREAD = (MALFORMED, TOO_LONG, TOO_DEEP)
 """Problems of a line none of whose fields could be read."""
 
@@ -66,7 +69,7 @@ def _typed(column: Column) -> str:
     """SQL for a field's text as the column's type; null where it is not of that type."""
     text = f"s.{_quoted(column.name)}"
     whole = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?[0-9]+') THEN"
-    decimal = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?[0-9]*[.]?[0-9]+([eE][+-]?[0-9]+)?') THEN"
+    decimal = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?') THEN"
     instant = f"TRY_CAST({text} AS TIMESTAMPTZ)"
     by_type = {
         # A number or truth value in a text column is taken as its text; an object or array is no text.
@@ -87,8 +90,20 @@ def _typed(column: Column) -> str:
     return by_type[column.type]
 
 
+def _occurred_day(landing: LandingFormat, source: str, timezone: str) -> str:
+    """SQL of the column ``occurred_day`` with a comma behind it; nothing for a format without events' times."""
+    if not any(column.name == "occurred_at" for column in landing.columns):
+        return ""
+    if timezone == "UTC":
+        return f"{source}.occurred_at::DATE AS occurred_day, "
+    return (
+        f"CASE WHEN {source}.occurred_at IS NOT NULL THEN greatest(DATE '0001-01-01', least(DATE '9999-12-31', "
+        f"({source}.occurred_at AT TIME ZONE 'UTC' AT TIME ZONE {_literal(timezone)})::DATE)) END AS occurred_day, "
+    )
+
+
 def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes: int) -> str:
-    """SQL from (day, file_hash, line, text, too_deep) to the raw table's columns; of a doubled key the first counts."""
+    """SQL from (day, file_hash, line, text, too_deep) to the raw table's columns."""
     fields = json.dumps({column.name: "VARCHAR" for column in landing.columns})
     known = json.dumps(dict.fromkeys(column.name for column in landing.columns))
     faults = ", ".join(
@@ -96,14 +111,6 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
         for c in landing.columns
     )
     names = ", ".join(f"t.{_quoted(column.name)}" for column in landing.columns)
-    occurred = ""
-    if any(column.name == "occurred_at" for column in landing.columns):
-        occurred = (
-            "CASE WHEN t.occurred_at IS NOT NULL THEN greatest(DATE '0001-01-01', least(DATE '9999-12-31', "
-            f"(t.occurred_at AT TIME ZONE 'UTC' AT TIME ZONE {_literal(timezone)})::DATE)) END AS occurred_day, "
-            if timezone != "UTC"
-            else "t.occurred_at::DATE AS occurred_day, "
-        )
     return f"""
         WITH parsed AS (
             SELECT day, file_hash, line, text, too_deep,
@@ -112,19 +119,28 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
                     THEN TRY(json_transform(text, {_literal(fields)})) END AS s
             FROM {lines}
         ), typed AS (
-            SELECT *, {{{", ".join(f"{_literal(c.name)}: {_typed(c)}" for c in landing.columns)}}} AS t FROM parsed
+            SELECT *, CASE WHEN s IS NOT NULL THEN TRY(json_keys(text)) END AS keys,
+                {{{", ".join(f"{_literal(c.name)}: {_typed(c)}" for c in landing.columns)}}} AS t FROM parsed
         ), judged AS (
             SELECT *,
                 CASE WHEN too_long THEN '{TOO_LONG}' WHEN too_deep THEN '{TOO_DEEP}' WHEN s IS NULL THEN '{MALFORMED}'
-                    ELSE nullif(concat_ws(',', {faults}), '') END AS problems,
+                    ELSE nullif(concat_ws(',', CASE WHEN len(keys) > list_unique(keys) THEN '{DUPLICATE_KEY}' END,
+                        {faults}), '') END AS problems,
                 CASE WHEN s IS NOT NULL
                     THEN nullif(TRY(json_merge_patch(text, {_literal(known)}))::VARCHAR, '{{}}') END AS extra
             FROM typed
         )
-        SELECT day, file_hash, line, {names}, {occurred} extra, problems,
+        SELECT day, file_hash, line, {names}, {_occurred_day(landing, "t", timezone)} extra, problems,
             CASE WHEN problems IS NOT NULL THEN text[:{max_line_bytes}] END AS raw
         FROM judged
     """  # noqa: S608 - every name comes from the landing format
+
+
+def _select_typed(landing: LandingFormat, rows: str, *, timezone: str) -> str:
+    """SQL from typed rows to the raw table's columns: nothing is wrong with them, nothing is beside them."""
+    names = ", ".join(f"t.{_quoted(column.name)}" for column in landing.columns)
+    nothing = "NULL::VARCHAR AS extra, NULL::VARCHAR AS problems, NULL::VARCHAR AS raw"
+    return f"SELECT day, file_hash, line, {names}, {_occurred_day(landing, 't', timezone)} {nothing} FROM {rows} AS t"  # noqa: S608
 
 
 def _depth(text: str) -> int:
@@ -174,57 +190,80 @@ def read_deliveries(
 ) -> ibis.Table:
     """All lines of some deliveries as a temporary table of the data set's raw columns.
 
-    Lines stream through in blocks, so memory does not grow with the deliveries.
+    Rows stream through in blocks, so memory does not grow with the deliveries.
 
     Raises:
         UnreadableFileError: a file changed or broke since the ledger looked at it.
     """
     landing = FORMATS[dataset]
     held, lines = f"raw_{uuid.uuid4().hex[:12]}", f"lines_{uuid.uuid4().hex[:12]}"
-    select = _select(landing, lines, timezone=timezone, max_line_bytes=max_line_bytes)
+    of_text = _select(landing, lines, timezone=timezone, max_line_bytes=max_line_bytes)
+    of_typed = _select_typed(landing, lines, timezone=timezone)
     backend.raw_sql(
         f"CREATE TEMP TABLE {held} AS WITH {lines} AS (SELECT NULL::DATE AS day, '' AS file_hash, 0::BIGINT AS line, "  # noqa: S608
-        f"''::VARCHAR AS text, false AS too_deep WHERE false) SELECT * FROM ({select})"
+        f"''::VARCHAR AS text, false AS too_deep WHERE false) SELECT * FROM ({of_text})"
     )
-    gathered = _gathered(deliveries, max_file_bytes=max_file_bytes, progress=progress)
-    for block in gathered:
-        backend.con.register(f"{lines}_block", block)
-        backend.raw_sql(
-            f"INSERT INTO {held} WITH {lines} AS (SELECT day, file_hash, line, text::VARCHAR AS text, too_deep "  # noqa: S608
-            f"FROM {lines}_block) SELECT * FROM ({select})"
-        )
-        backend.con.unregister(f"{lines}_block")
+    limits = {"max_bytes": max_file_bytes, "max_line_bytes": max_line_bytes}
+    for block in _gathered(landing, deliveries, limits=limits, progress=progress):
+        backend.con.register(lines, block.rows)
+        backend.raw_sql(f"INSERT INTO {held} {of_typed if block.typed else of_text}")
+        backend.con.unregister(lines)
     return backend.table(held)
 
 
 def _gathered(
-    deliveries: Iterable[Delivery], *, max_file_bytes: int, progress: Callable[[Delivery, int], None] | None
-) -> Iterator[pa.Table]:
-    """Lines of many small files in few blocks, since every statement costs as much as thousands of lines.
+    landing: LandingFormat,
+    deliveries: Iterable[Delivery],
+    *,
+    limits: dict[str, int],
+    progress: Callable[[Delivery, int], None] | None,
+) -> Iterator[Block]:
+    """Rows of many small files in few blocks, since every statement costs as much as thousands of rows.
 
-    Columns day, file_hash, line, text, too_deep, in batches small enough for every engine thread to get some.
+    Columns day and file_hash beside those of the readers' blocks, and too_deep beside text.
     """
-    waiting: list[pa.Table] = []
+    gatherers = {True: _Gatherer(landing, typed=True), False: _Gatherer(landing, typed=False)}
     for delivery in deliveries:
         rows = 0
-        for lines in numbered_lines(delivery.path, max_bytes=max_file_bytes):
-            waiting.append(
-                lines.append_column("too_deep", _too_deep(lines["text"]))
-                .append_column("day", pa.repeat(pa.scalar(delivery.received_day), lines.num_rows))
-                .append_column("file_hash", pa.repeat(pa.scalar(delivery.delivery), lines.num_rows))
-            )
-            rows += lines.num_rows
-            if sum(table.num_rows for table in waiting) >= BLOCK_ROWS:
-                yield _rebatched(waiting)
-                waiting = []
+        for block in read_blocks(delivery.path, landing, **limits):
+            rows += block.rows.num_rows
+            gatherer = gatherers[block.typed]
+            gatherer.add(block.rows, delivery)
+            if gatherer.rows >= BLOCK_ROWS:
+                yield gatherer.taken()
         _refuse_changed(delivery)
         if progress is not None:
             progress(delivery, rows)
-    if waiting:
-        yield _rebatched(waiting)
+    for gatherer in gatherers.values():
+        if gatherer.rows:
+            yield gatherer.taken()
 
 
-def _rebatched(tables: list[pa.Table]) -> pa.Table:
-    whole = pa.concat_tables(tables)
-    batches = whole.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
-    return pa.Table.from_batches(batches, schema=whole.schema)
+class _Gatherer:
+    """Tables of one shape on their way to the engine."""
+
+    def __init__(self, landing: LandingFormat, *, typed: bool) -> None:
+        self.typed = typed
+        names = [column.name for column in landing.columns]
+        self._wanted = ["line", *(names if typed else ["text"])]
+        self._types = arrow_types(landing) if typed else {"text": pa.large_string()}
+        self._waiting: list[pa.Table] = []
+        self.rows = 0
+
+    def add(self, rows: pa.Table, delivery: Delivery) -> None:
+        missing = {name: pa.nulls(rows.num_rows, self._types[name]) for name in self._wanted[1:]}
+        columns = {name: rows[name] if name in rows.column_names else missing[name] for name in self._wanted}
+        columns["day"] = pa.repeat(pa.scalar(delivery.received_day), rows.num_rows)
+        columns["file_hash"] = pa.repeat(pa.scalar(delivery.delivery), rows.num_rows)
+        if not self.typed:
+            columns["too_deep"] = _too_deep(rows["text"])
+        self._waiting.append(pa.table(columns))
+        self.rows += rows.num_rows
+
+    def taken(self) -> Block:
+        """All of it as one block, in batches small enough for every engine thread to get some."""
+        whole = pa.concat_tables(self._waiting, promote_options="permissive")
+        small = len(self._waiting) * BATCH_ROWS > 4 * self.rows
+        self._waiting, self.rows = [], 0
+        batches = (whole.combine_chunks() if small else whole).to_batches(max_chunksize=BATCH_ROWS)
+        return Block(pa.Table.from_batches(batches, schema=whole.schema), self.typed)

@@ -275,8 +275,10 @@ def test_names_are_told_apart_by_case(parse: Parse) -> None:
     assert row == BOOKS | {"extra": '{"Event_ID":"e1"}'}
 
 
-def test_of_a_key_given_twice_the_first_counts(parse: Parse) -> None:
-    assert parse('{"event_id": "a", "event_id": "b"}') == [BOOKS | {"event_id": "a"}]
+def test_a_key_given_twice_is_named_since_nobody_knows_which_value_is_meant(parse: Parse) -> None:
+    for text in ('{"event_id": "a", "event_id": "b"}', '{"event_id": "a", "new": 1, "new": 1}'):
+        (row,) = parse(text)
+        assert (row["event_id"], row["problems"], row["raw"]) == ("a", "duplicate_key", text)
 
 
 def test_a_line_over_the_limit_is_named_and_its_beginning_kept(parse: Parse) -> None:

@@ -1,0 +1,217 @@
+"""JSON lines as blocks: a fast reading for lines that are what the format says, a patient one for the others.
+
+Nearly all lines of nearly all files hold the format's fields with values of the right kind. Arrow's parser reads such
+lines several times faster than the engine does line by line, but it knows only "all good" and "something is wrong". So
+it tries a few thousand lines at a time, and where it refuses, the lines go to the engine as text, which says of each
+what is wrong with it. What the fast reading accepts has the same values either way (tested).
+"""
+
+# The functions of pyarrow.compute are made at run time.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pa_json
+
+from trasos_assets.contracts.landing import LandingFormat
+from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP
+from trasos_assets.landing.blocks import Block
+from trasos_assets.landing.lines import blocks, numbered
+
+BLOCK_BYTES = 4 << 20
+PIECE_BYTES = 64 << 10
+"""A block that Arrow refuses is tried again in pieces of this size; only the pieces it refuses too become text."""
+
+WORKERS = 2
+# One shape of a time, "2026-01-31T23:59:59" with up to six decimals and a zone, means the same to Arrow and the engine;
+# shorter ones do not, and at the ends of the calendar only the engine's own rules say what is a time.
+_SHORTEST_TIME, _LONGEST_TIME = len("2026-01-31T23:59:59Z"), len("2026-01-31T23:59:59.000000+00:00")
+_EARLIEST, _LATEST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 for year in (1900, 2200))
+_DAY = 24 * 3600 * 1_000_000
+# The engine reads a number of JSON as a double, which keeps fifteen digits.
+_MOST_MONEY = Decimal(10**10)
+_UTC = pa.timestamp("us", "UTC")
+_JSON_TYPES: dict[str, pa.DataType] = {
+    TEXT: pa.string(),
+    TIMESTAMP: pa.string(),
+    DATE: pa.string(),
+    INT32: pa.int32(),
+    INT64: pa.int64(),
+    MONEY: pa.decimal128(18, 4),
+    BOOLEAN: pa.bool_(),
+}
+
+
+@functools.cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(WORKERS, thread_name_prefix="landing")
+
+
+@functools.cache
+def _schema(landing: LandingFormat) -> pa.Schema:
+    return pa.schema([(column.name, _JSON_TYPES[column.type]) for column in landing.columns])
+
+
+def _one_object_a_line(content: bytes, lines: int, max_line_bytes: int) -> bool:
+    """Whether every line begins and ends as an object does, is not too long, and holds nothing the engine refuses.
+
+    A line feed between ``}`` and ``{`` can stand between two objects only: within one, a comma would be missing, and
+    within a string it would be escaped. With as many objects as lines, each line is one object.
+    """
+    if not content.startswith(b"{") or not content.endswith(b"}") or content.count(b"}\n{") != lines - 1:
+        return False
+    if b"\\u0000" in content or b"\0" in content:
+        return False
+    if len(content) > max_line_bytes:
+        ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
+        longest = int(np.diff(ends, prepend=-1, append=len(content)).max()) - 1
+        return longest <= max_line_bytes
+    return True
+
+
+def _within(numbers: pa.ChunkedArray, least: int | Decimal, most: int | Decimal) -> bool:
+    reach = pc.min_max(numbers)
+    return reach["min"].as_py() is None or (reach["min"].as_py() >= least and reach["max"].as_py() <= most)
+
+
+def _as_times(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times of one shape as naive UTC; ``ArrowInvalid`` if one has another, or lies far from our days."""
+    shaped = _within(pc.binary_length(texts), _SHORTEST_TIME, _LONGEST_TIME)
+    if not shaped or pc.all(pc.equal(pc.utf8_slice_codeunits(texts, 16, 17), ":")).as_py() is False:
+        raise pa.ArrowInvalid("a time of another shape")
+    times = pc.cast(texts, _UTC)
+    if not _within(pc.cast(times, pa.int64()), _EARLIEST, _LATEST):
+        raise pa.ArrowInvalid("a time at the ends of the calendar")
+    return pc.cast(times, pa.timestamp("us"))
+
+
+def _as_dates(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Days of one shape; ``ArrowInvalid`` if one has another, or lies far from our days."""
+    if not _within(pc.binary_length(texts), len("2026-01-31"), len("2026-01-31")):
+        raise pa.ArrowInvalid("a day of another shape")
+    days = pc.cast(texts, pa.date32())
+    if not _within(pc.multiply(pc.cast(pc.cast(days, pa.int32()), pa.int64()), _DAY), _EARLIEST, _LATEST):
+        raise pa.ArrowInvalid("a day at the ends of the calendar")
+    return days
+
+
+_MADE_OF_TEXT = {TIMESTAMP: _as_times, DATE: _as_dates}
+
+
+def typed_rows(content: bytes, landing: LandingFormat, *, max_line_bytes: int) -> pa.Table | None:
+    """Rows of some whole lines with the format's columns, or None if any of them wants a closer look.
+
+    Times are naive UTC timestamps, dates are dates, money is decimal(18, 4).
+    """
+    content = content.removesuffix(b"\n").replace(b"\r\n", b"\n").removesuffix(b"\r")
+    lines = content.count(b"\n") + 1
+    if not _one_object_a_line(content, lines, max_line_bytes):
+        return None
+    try:
+        rows = pa_json.read_json(
+            pa.BufferReader(content),
+            read_options=pa_json.ReadOptions(use_threads=False, block_size=len(content) + 1),
+            parse_options=pa_json.ParseOptions(explicit_schema=_schema(landing), unexpected_field_behavior="error"),
+        )
+        rows.validate(full=True)  # the parser looks neither at UTF-8 nor at the digits of a decimal
+        if rows.num_rows != lines:
+            return None
+        for number, column in enumerate(landing.columns):
+            if column.type in _MADE_OF_TEXT:
+                rows = rows.set_column(number, column.name, _MADE_OF_TEXT[column.type](rows[column.name]))
+            elif column.type == MONEY and not _within(rows[column.name], -_MOST_MONEY, _MOST_MONEY):
+                return None
+    except pa.ArrowException:
+        return None
+    return rows
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(content):
+        cut = content.find(b"\n", start + PIECE_BYTES) + 1
+        yield content[start : cut or len(content)]
+        start = cut or len(content)
+
+
+def _read(content: bytes, landing: LandingFormat, max_line_bytes: int) -> tuple[list[Block], int]:
+    """Blocks of some whole lines, numbered from 1, and how many lines there are, blank ones included."""
+    rows = typed_rows(content, landing, max_line_bytes=max_line_bytes)
+    if rows is not None:
+        return [_typed(rows, 1)], rows.num_rows
+    tried = ((typed_rows(piece, landing, max_line_bytes=max_line_bytes), piece) for piece in _pieces(content))
+    found: list[Block] = []
+    lines = 0
+    for good, pieces in itertools.groupby(tried, key=lambda one: one[0] is not None):
+        if good:
+            table = pa.concat_tables([rows for rows, _ in pieces if rows is not None])
+            found.append(_typed(table, lines + 1))
+            lines += table.num_rows
+        else:
+            texts, count = numbered(b"".join(piece for _, piece in pieces), first=lines + 1)
+            found.append(Block(texts, typed=False))
+            lines += count
+    return found, lines
+
+
+def _typed(rows: pa.Table, first: int) -> Block:
+    numbers = pa.array(np.arange(first, first + rows.num_rows, dtype=np.int64))
+    return Block(rows.add_column(0, "line", numbers), typed=True)
+
+
+def _later(block: Block, lines: int) -> Block:
+    """The block with ``lines`` lines before it."""
+    return Block(block.rows.set_column(0, "line", pc.add(block.rows["line"], lines)), block.typed) if lines else block
+
+
+def _ahead(contents: Iterable[bytes], landing: LandingFormat, max_line_bytes: int) -> Iterator[tuple[list[Block], int]]:
+    """What ``_read`` makes of each content, in order, a few of them read ahead by other threads."""
+    waiting: deque[Future[tuple[list[Block], int]]] = deque()
+    try:
+        for content in contents:
+            waiting.append(_workers().submit(_read, content, landing, max_line_bytes))
+            if len(waiting) > 2 * WORKERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def read_blocks(path: Path, landing: LandingFormat, *, max_bytes: int, max_line_bytes: int) -> Iterator[Block]:
+    """All lines of a file (plain or compressed), in order; blank lines are counted but left out.
+
+    Raises:
+        UnreadableFileError: as ``lines.blocks``.
+    """
+    before = 0
+    for found, lines in _ahead(blocks(path, max_bytes=max_bytes, size=BLOCK_BYTES), landing, max_line_bytes):
+        yield from (_later(block, before) for block in found if block.rows.num_rows)
+        before += lines
+
+
+def count_rows(path: Path, *, max_bytes: int) -> int:
+    """Number of lines that hold anything; reads the whole file, and so proves that it can be read.
+
+    Raises:
+        UnreadableFileError: as ``lines.blocks``.
+    """
+    rows = 0
+    for content in blocks(path, max_bytes=max_bytes, size=BLOCK_BYTES):
+        lines = content.count(b"\n") + (not content.endswith(b"\n"))
+        objects = content.count(b"\n{") + content.startswith(b"{")
+        rows += lines if objects == lines else numbered(content, first=1)[0].num_rows
+    return rows
