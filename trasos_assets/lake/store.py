@@ -11,7 +11,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -46,7 +46,11 @@ class Staged:
         """The staged files, one a partition."""
         if self.days is None:
             return (self.folder / PART,)
-        return tuple(self.folder / _day_folder(day) / PART for day in self.days)
+        return tuple(self.file(day) for day in self.days)
+
+    def file(self, day: date) -> Path:
+        """The staged file of one day."""
+        return self.folder / _day_folder(day) / PART
 
     @property
     def rows(self) -> int:
@@ -115,6 +119,7 @@ class LakeStore:
     def __init__(self, root: Path, backend: ibis.backends.duckdb.Backend) -> None:
         self.root = root
         self.backend = backend
+        self._scratch: list[str] = []
 
     def folder(self, contract: Contract) -> Path:
         """Where the table lives."""
@@ -194,34 +199,62 @@ class LakeStore:
             )
         return table.select(*contract.column_names)
 
-    def stage(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> Staged:
-        """Compute a table and write it beside the published one, sorted by primary key.
-
-        ``days`` are the partitions to write; each gets a file, with no rows where the table has none of that day, and
-        rows of other days are left out.
+    def begin(self, contract: Contract, days: Iterable[date] | None = None) -> Staged:
+        """An empty staging folder beside the published table, to be filled with ``add`` and then published.
 
         Raises:
-            LakeError: as ``conform``; or days were named for a table without partitions, or none for one with.
+            LakeError: days were named for a table without partitions, or none for one with.
         """
         if contract.partitioned != (days is not None):
             kind = "is partitioned by day: name the days" if contract.partitioned else "has no partitions: name no days"
             raise LakeError(f"table {contract.name} {kind} to write")
-        conformed = self.conform(contract, table)
-        select = self._typed_select(contract, conformed)
         folder = self.folder(contract) / f".staging-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        staged = Staged(contract, folder, None if days is None else tuple(sorted(set(days))))
         folder.mkdir(parents=True)
+        return Staged(contract, folder, None if days is None else tuple(sorted(set(days))))
+
+    def add(self, staged: Staged, table: ibis.Table, days: Iterable[date] | None = None) -> None:
+        """Compute a table and write it into a staging folder, sorted by primary key.
+
+        ``days`` are the partitions to write now, all of the staged ones by default; each gets a file, with no rows
+        where the table has none of that day, and rows of other days are left out. If it fails, all that was staged is
+        thrown away.
+
+        Raises:
+            LakeError: as ``conform``.
+        """
+        contract = staged.contract
         try:
+            select = self._typed_select(contract, self.conform(contract, table))
             if staged.days is None:
                 self._copy(f"{select} ORDER BY {_names(contract.primary_key)}", staged.files[0])
-            elif staged.days:
-                self._copy_days(staged, select)
-            for file in staged.files:
+                written = staged.files
+            else:
+                written = self._copy_days(staged, select, sorted(set(staged.days if days is None else days)))
+            for file in written:
                 _fsync(file)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.discard(staged)
             raise
+        finally:
+            for name in self._scratch:
+                self.backend.raw_sql(f"DROP TABLE IF EXISTS {_quoted(name)}")
+            self._scratch.clear()
+
+    def stage(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> Staged:
+        """``begin`` and ``add`` in one: a whole table, staged.
+
+        Raises:
+            LakeError: as both.
+        """
+        conformed = self.conform(contract, table)
+        staged = self.begin(contract, days)
+        self.add(staged, conformed)
         return staged
+
+    def until_staged(self, table: ibis.Table) -> ibis.Table:
+        """The same table, to be dropped once what is made of it is staged: for temporary tables of the engine."""
+        self._scratch.append(table.get_name())
+        return table
 
     def _typed_select(self, contract: Contract, table: ibis.Table) -> str:
         """SQL of a table with every column cast in the engine: Ibis leaves out casts that it thinks redundant."""
@@ -233,25 +266,39 @@ class LakeStore:
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
         self.backend.raw_sql(f"COPY ({select}) TO {_text(file)} ({options})")
 
-    def _copy_days(self, staged: Staged, select: str) -> None:
+    def _copy_days(self, staged: Staged, select: str, days: Sequence[date]) -> tuple[Path, ...]:
         """Compute once, then write a file a day: one file a partition, sorted, whatever the number of threads."""
-        days, contract = staged.days or (), staged.contract
-        held = f"staged_{uuid.uuid4().hex[:12]}"
-        bounds = f"{DAY} BETWEEN DATE '{min(days)}' AND DATE '{max(days)}'"
-        order = [name for name in contract.primary_key if name != DAY] or contract.primary_key
+        if not days:
+            return ()
+        contract = staged.contract
+        files = tuple(staged.file(day) for day in days)
+        for file in files:
+            file.parent.mkdir()
+        order = _names([name for name in contract.primary_key if name != DAY] or contract.primary_key)
         columns = _names(name for name in contract.column_names if name != DAY)
+        if len(days) == 1:
+            self._copy(f"SELECT {columns} FROM ({select}) WHERE {DAY} = DATE '{days[0]}' ORDER BY {order}", files[0])  # noqa: S608
+            return files
+        held = f"staged_{uuid.uuid4().hex[:12]}"
+        bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
         self.backend.raw_sql(f"CREATE TEMP TABLE {held} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
         try:
-            for day, file in zip(days, staged.files, strict=True):
-                file.parent.mkdir()
+            for day, file in zip(days, files, strict=True):
                 rows = f"SELECT {columns} FROM {held} WHERE {DAY} = DATE '{day}'"  # noqa: S608
-                self._copy(f"{rows} ORDER BY {_names(order)}", file)
+                self._copy(f"{rows} ORDER BY {order}", file)
         finally:
             self.backend.raw_sql(f"DROP TABLE {held}")
+        return files
 
-    def staged_table(self, staged: Staged) -> ibis.Table:
-        """What was staged, read back from disk."""
-        return self.table_of(staged.contract, staged.files)
+    def rows_by_day(self, contract: Contract, days: Iterable[date]) -> dict[date, int]:
+        """Published rows of each of some days, from the Parquet footers; 0 where nothing is published."""
+        files = {day: self.file(contract, day) for day in days}
+        return {day: pq.read_metadata(file).num_rows if file.exists() else 0 for day, file in files.items()}
+
+    def staged_table(self, staged: Staged, days: Iterable[date] | None = None) -> ibis.Table:
+        """What was staged, read back from disk; of some days only, if any are named."""
+        files = staged.files if days is None else [staged.file(day) for day in days]
+        return self.table_of(staged.contract, files)
 
     def publish(self, staged: Staged) -> None:
         """Make every staged partition the table's partition, each by one atomic rename."""

@@ -20,6 +20,7 @@ from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.days import days_definition, every_day
 from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.metadata import definition_metadata
+from trasos_assets.lake.portions import Weigh, near, portions_of
 from trasos_assets.lake.store import LakeStore, Staged
 from trasos_assets.settings import get_settings
 
@@ -74,6 +75,8 @@ def table(
     tags: Mapping[str, str] | None = None,
     parameters: Sequence[str] = (),
     kinds: Sequence[str] = (),
+    weigh: Weigh | None = None,
+    slim: int = 1,
 ) -> Callable[[Callable[..., ibis.Table]], dg.AssetsDefinition]:
     """Build the asset of a contract from a function of its inputs.
 
@@ -85,6 +88,9 @@ def table(
         parameters: settings that decide what the table holds; they are part of its code version.
         tags: further tags; ``WEEKLY`` takes the table out of the daily refresh.
         kinds: further kinds shown in the graph.
+        weigh: rows that each of some days takes to make; by default the most that one of its inputs has of the day.
+        slim: how many times ``portion_rows`` of the settings the table makes at once: 1, or more for a table of few
+            columns that reads many days around its own.
 
     The function's parameters are tables of the same names; a parameter ``store`` gets the lake, ``days`` the days of
     the run (None for unpartitioned tables).
@@ -133,14 +139,17 @@ def table(
         def compute(context: dg.AssetExecutionContext, lake: Lake, **tables: ibis.Table) -> Iterator[Any]:
             store = lake.store
             days = run_days(context) if contract.partitioned else None
-            extra: dict[str, Any] = {"store": store} if "store" in accepted else {}
-            if "days" in accepted:
-                extra["days"] = days
             with store.writing(contract.name, on_wait=context.log.warning):
                 store.sweep(contract)
-                staged = store.stage(contract, function(**tables, **extra), days)
+                portions = portions_of(store, days, tables, weigh=weigh, limit=lake.settings.portion_rows * slim)
+                staged = store.begin(contract, days)
                 try:
-                    outcomes = [_contract_check(store, staged), *_own_checks(store, staged, checks, tables)]
+                    for portion in portions:
+                        around: dict[str, Any] = {"store": store, "days": portion}
+                        extra = {name: around[name] for name in around if name in accepted}
+                        around_them = tables if len(portions) == 1 else near(tables, portion, mappings or {})
+                        store.add(staged, function(**around_them, **extra), portion)
+                    outcomes = [_contract_check(store, staged, portions), *_own_checks(store, staged, checks, tables)]
                     blocked = [o for o in outcomes if not o.passed and _is_blocking(o, checks)]
                     if blocked:
                         yield from outcomes
@@ -171,10 +180,11 @@ def _is_blocking(outcome: dg.AssetCheckResult, checks: Sequence[TableCheck]) -> 
     return outcome.check_name == CONTRACT_CHECK or any(c.blocking for c in checks if c.name == outcome.check_name)
 
 
-def _contract_check(store: LakeStore, staged: Staged) -> dg.AssetCheckResult:
+def _contract_check(store: LakeStore, staged: Staged, portions: Sequence[Sequence[date] | None]) -> dg.AssetCheckResult:
     from trasos_assets.contracts.schema import violations
 
-    broken = violations(staged.contract, store.staged_table(staged))
+    found = (violations(staged.contract, store.staged_table(staged, portion)) for portion in portions)
+    broken = {violation.message: violation for of_portion in found for violation in of_portion}.values()
     metadata: dict[str, Any] = {"rows": staged.rows, "contract": f"{staged.contract.name} v{staged.contract.version}"}
     if broken:
         metadata["broken"] = dg.MetadataValue.md("\n".join(f"- {violation.message}" for violation in broken))

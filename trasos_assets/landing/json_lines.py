@@ -12,7 +12,6 @@ what is wrong with it. What the fast reading accepts has the same values either 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,9 +30,10 @@ from trasos_assets.landing.blocks import Block
 from trasos_assets.landing.lines import blocks, numbered
 
 BLOCK_BYTES = 4 << 20
-PIECE_BYTES = 64 << 10
-"""A block that Arrow refuses is tried again in pieces of this size; only the pieces it refuses too become text."""
+LEAST_BYTES = 32 << 10
+"""Lines that Arrow refuses are tried again in ``SPLIT`` pieces, and so on; what it refuses at this size becomes text."""
 
+SPLIT = 6
 WORKERS = 2
 # One shape of a time, "2026-01-31T23:59:59" with up to six decimals and a zone, means the same to Arrow and the engine;
 # shorter ones do not, and at the ends of the calendar only the engine's own rules say what is a time.
@@ -64,21 +64,25 @@ def _schema(landing: LandingFormat) -> pa.Schema:
     return pa.schema([(column.name, _JSON_TYPES[column.type]) for column in landing.columns])
 
 
-def _one_object_a_line(content: bytes, lines: int, max_line_bytes: int) -> bool:
+def _one_object_a_line(content: bytes, feeds: np.ndarray, max_line_bytes: int) -> bool:
     """Whether every line begins and ends as an object does, is not too long, and holds nothing the engine refuses.
 
-    A line feed between ``}`` and ``{`` can stand between two objects only: within one, a comma would be missing, and
-    within a string it would be escaped. With as many objects as lines, each line is one object.
+    ``feeds`` are the places of the line feeds. One between ``}`` and ``{`` can stand between two objects only: within
+    an object a comma would be missing, and within a string it would be escaped. With as many objects as lines, each
+    line is one object.
     """
-    if not content.startswith(b"{") or not content.endswith(b"}") or content.count(b"}\n{") != lines - 1:
+    if not content.startswith(b"{") or not content.endswith(b"}"):
         return False
-    if b"\\u0000" in content or b"\0" in content:
+    signs = np.frombuffer(content, np.uint8)
+    if not (signs[feeds - 1] == ord("}")).all() or not (signs[feeds + 1] == ord("{")).all():
         return False
-    if len(content) > max_line_bytes:
-        ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
-        longest = int(np.diff(ends, prepend=-1, append=len(content)).max()) - 1
-        return longest <= max_line_bytes
-    return True
+    if b"\0" in content or b"\\u0000" in content:
+        return False
+    return len(content) <= max_line_bytes or _longest_line(content, feeds) <= max_line_bytes
+
+
+def _longest_line(content: bytes, feeds: np.ndarray) -> int:
+    return int(np.diff(feeds, prepend=-1, append=len(content)).max()) - 1
 
 
 def _within(numbers: pa.ChunkedArray, least: int | Decimal, most: int | Decimal) -> bool:
@@ -115,9 +119,11 @@ def typed_rows(content: bytes, landing: LandingFormat, *, max_line_bytes: int) -
 
     Times are naive UTC timestamps, dates are dates, money is decimal(18, 4).
     """
-    content = content.removesuffix(b"\n").replace(b"\r\n", b"\n").removesuffix(b"\r")
-    lines = content.count(b"\n") + 1
-    if not _one_object_a_line(content, lines, max_line_bytes):
+    content = content.removesuffix(b"\n")
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").removesuffix(b"\r")
+    feeds = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
+    if not _one_object_a_line(content, feeds, max_line_bytes):
         return None
     try:
         rows = pa_json.read_json(
@@ -126,7 +132,7 @@ def typed_rows(content: bytes, landing: LandingFormat, *, max_line_bytes: int) -
             parse_options=pa_json.ParseOptions(explicit_schema=_schema(landing), unexpected_field_behavior="error"),
         )
         rows.validate(full=True)  # the parser looks neither at UTF-8 nor at the digits of a decimal
-        if rows.num_rows != lines:
+        if rows.num_rows != len(feeds) + 1:
             return None
         for number, column in enumerate(landing.columns):
             if column.type in _MADE_OF_TEXT:
@@ -138,31 +144,29 @@ def typed_rows(content: bytes, landing: LandingFormat, *, max_line_bytes: int) -
     return rows
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
+def _pieces(content: bytes, size: int) -> Iterator[bytes]:
     start = 0
     while start < len(content):
-        cut = content.find(b"\n", start + PIECE_BYTES) + 1
+        cut = content.find(b"\n", start + size) + 1
         yield content[start : cut or len(content)]
         start = cut or len(content)
 
 
-def _read(content: bytes, landing: LandingFormat, max_line_bytes: int) -> tuple[list[Block], int]:
-    """Blocks of some whole lines, numbered from 1, and how many lines there are, blank ones included."""
+def _read(content: bytes, landing: LandingFormat, max_line_bytes: int, first: int = 1) -> tuple[list[Block], int]:
+    """Blocks of some whole lines, numbered from ``first``, and how many lines there are, blank ones included."""
     rows = typed_rows(content, landing, max_line_bytes=max_line_bytes)
     if rows is not None:
-        return [_typed(rows, 1)], rows.num_rows
-    tried = ((typed_rows(piece, landing, max_line_bytes=max_line_bytes), piece) for piece in _pieces(content))
+        return [_typed(rows, first)], rows.num_rows
+    pieces = list(_pieces(content, max(len(content) // SPLIT, LEAST_BYTES)))
+    if len(pieces) == 1:
+        texts, lines = numbered(content, first=first)
+        return [Block(texts, typed=False)], lines
     found: list[Block] = []
     lines = 0
-    for good, pieces in itertools.groupby(tried, key=lambda one: one[0] is not None):
-        if good:
-            table = pa.concat_tables([rows for rows, _ in pieces if rows is not None])
-            found.append(_typed(table, lines + 1))
-            lines += table.num_rows
-        else:
-            texts, count = numbered(b"".join(piece for _, piece in pieces), first=lines + 1)
-            found.append(Block(texts, typed=False))
-            lines += count
+    for piece in pieces:
+        of_piece, count = _read(piece, landing, max_line_bytes, first + lines)
+        found += of_piece
+        lines += count
     return found, lines
 
 
@@ -209,9 +213,14 @@ def count_rows(path: Path, *, max_bytes: int) -> int:
     Raises:
         UnreadableFileError: as ``lines.blocks``.
     """
-    rows = 0
-    for content in blocks(path, max_bytes=max_bytes, size=BLOCK_BYTES):
-        lines = content.count(b"\n") + (not content.endswith(b"\n"))
-        objects = content.count(b"\n{") + content.startswith(b"{")
-        rows += lines if objects == lines else numbered(content, first=1)[0].num_rows
-    return rows
+    return sum(_count(content) for content in blocks(path, max_bytes=max_bytes, size=BLOCK_BYTES))
+
+
+def _count(content: bytes) -> int:
+    """Lines that hold anything: all, where every one begins an object; else a closer look at the pieces."""
+    lines = content.count(b"\n") + (not content.endswith(b"\n"))
+    if content.count(b"\n{") + content.startswith(b"{") == lines:
+        return lines
+    if len(content) > LEAST_BYTES * SPLIT:
+        return sum(_count(piece) for piece in _pieces(content, LEAST_BYTES))
+    return numbered(content, first=1)[0].num_rows

@@ -79,23 +79,18 @@ def blocks(path: Path, *, max_bytes: int, size: int = BLOCK_BYTES) -> Iterator[b
         yield b"".join(rest)
 
 
-def _decoded(lines: pa.Array) -> pa.Array:
-    """Binary lines as text; bytes that are no UTF-8 become U+FFFD so that the line is kept and explained."""
-    try:
-        return lines.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        # Rare: only a block with a broken line is decoded line by line.
-        return pa.array([line.decode("utf-8", errors="replace") for line in lines.to_pylist()], pa.large_string())
-
-
 def numbered(content: bytes, *, first: int) -> tuple[pa.Table, int]:
     """A table of ``line`` (int64, from ``first``) and ``text`` of some lines, and how many lines there are.
 
     Blank lines are counted but left out; bytes that are no UTF-8 become U+FFFD.
     """
     whole = pa.array([content.removesuffix(b"\n")], pa.large_binary())
-    lines = pc.list_flatten(pc.split_pattern(whole, b"\n"))
-    text = pc.utf8_rtrim(_decoded(lines), characters="\r")
+    try:
+        whole = whole.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        whole = pa.array([content.removesuffix(b"\n").decode("utf-8", errors="replace")], pa.large_string())
+    lines = pc.list_flatten(pc.split_pattern(whole, "\n"))
+    text = pc.utf8_rtrim(lines, characters="\r")
     table = pa.table({"line": pa.array(np.arange(first, first + len(lines), dtype=np.int64)), "text": text})
     return table.filter(pc.not_equal(pc.utf8_trim_whitespace(text), "")), len(lines)
 

@@ -11,7 +11,7 @@ import pytest
 from trasos_assets.contracts import CONTRACTS, Column, Contract, Rule
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import DAY, INT64, TEXT
-from trasos_assets.contracts.schema import violations
+from trasos_assets.contracts.schema import unique_key, violations
 from trasos_assets.lake.store import duckdb_type
 from trasos_assets_tests.conftest import Backend, MakeTable
 
@@ -105,7 +105,7 @@ def test_the_schema_names_owner_and_every_column(contract: Contract) -> None:
     schema = contract.schema
     assert list(schema.columns) == list(contract.column_names)
     assert schema.metadata == {"owner": contract.owner, "version": contract.version}
-    assert schema.unique == list(contract.primary_key)
+    assert schema.unique == list(unique_key(contract))
     assert {name for name, column in schema.columns.items() if column.metadata["pii"]} == set(contract.pii)
 
 

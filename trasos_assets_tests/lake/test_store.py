@@ -231,6 +231,25 @@ def test_a_stage_that_fails_leaves_the_last_good_partition_and_nothing_else(stor
     assert [entry.name for entry in store.folder(BY_DAY).iterdir() if entry.name.startswith(".")] == []
 
 
+def test_days_staged_in_portions_are_published_together(store: LakeStore, backend: Backend) -> None:
+    whole = store.stage(BY_DAY, visits(backend, 1), DAYS)
+    staged = store.begin(BY_DAY, DAYS)
+    for day in DAYS:
+        store.add(staged, visits(backend, 1), [day])
+        assert not store.exists(BY_DAY)
+    assert [file.read_bytes() for file in staged.files] == [file.read_bytes() for file in whole.files]
+    store.publish(staged)
+    assert store.rows_by_day(BY_DAY, DAYS) == dict.fromkeys(DAYS, 3)
+
+
+def test_a_temporary_table_goes_when_what_is_made_of_it_is_staged(store: LakeStore, backend: Backend) -> None:
+    backend.raw_sql("CREATE TEMP TABLE landed AS SELECT DATE '2026-01-01' AS day, 'a' AS id, 1 AS n")
+    staged = store.begin(BY_DAY, DAYS[:1])
+    store.add(staged, store.until_staged(backend.table("landed")))
+    assert staged.rows == 1
+    assert "landed" not in backend.list_tables()
+
+
 def test_what_was_discarded_is_gone(store: LakeStore, backend: Backend) -> None:
     staged = store.stage(BY_DAY, visits(backend, 2), DAYS)
     store.discard(staged)
