@@ -10,8 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from trasos_assets.lake.sql import text
 from trasos_assets.lake.warehouse import serves
+from trasos_assets.sql import literal
 
 MAX_SHOWN = 200
 _EXPLAINS_READING = re.compile(r"\s*explain\s+(analyze\s+)?(select|with|from|values)\b", re.IGNORECASE)
@@ -52,7 +52,7 @@ def run_query(warehouse: Path, sql: str, output: str = "table", *, lake: Path) -
                     f"{warehouse} was built over another lake than {lake}; run `trasos run`, it builds it anew"
                 )
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET allowed_directories = [{text(lake)}]")
+            connection.execute(f"SET allowed_directories = [{literal(lake)}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             relation = connection.sql(sql)

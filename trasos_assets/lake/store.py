@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from trasos_assets.contracts.model import DAY, Contract
+from trasos_assets.sql import literal, quoted
 
 PART = "part-0.parquet"
 ROW_GROUP_SIZE = 122_880
@@ -67,16 +68,8 @@ def _day_folder(day: date) -> str:
     return f"{DAY}={day.isoformat()}"
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _names(names: Iterable[str]) -> str:
-    return ", ".join(_quoted(name) for name in names)
-
-
-def _text(value: str | Path) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
+    return ", ".join(quoted(name) for name in names)
 
 
 def duckdb_type(ibis_type: str) -> str:
@@ -103,13 +96,13 @@ def select_from_files(contract: Contract, files: Iterable[Path]) -> str:
     """
     paths = list(files)
     if not paths:
-        columns = ", ".join(f"NULL::{duckdb_type(c.type)} AS {_quoted(c.name)}" for c in contract.columns)
+        columns = ", ".join(f"NULL::{duckdb_type(c.type)} AS {quoted(c.name)}" for c in contract.columns)
         return f"SELECT {columns} WHERE false"
-    listed = ", ".join(_text(path) for path in paths)
+    listed = ", ".join(literal(path) for path in paths)
     hive = (
         f", hive_partitioning=true, hive_types={{{DAY}: DATE}}" if contract.partitioned else ", hive_partitioning=false"
     )
-    names = ", ".join(_quoted(name) for name in contract.column_names)
+    names = ", ".join(quoted(name) for name in contract.column_names)
     return f"SELECT {names} FROM read_parquet([{listed}], union_by_name=true{hive})"  # noqa: S608 - quoted above
 
 
@@ -237,7 +230,7 @@ class LakeStore:
             raise
         finally:
             for name in self._scratch:
-                self.backend.raw_sql(f"DROP TABLE IF EXISTS {_quoted(name)}")
+                self.backend.raw_sql(f"DROP TABLE IF EXISTS {quoted(name)}")
             self._scratch.clear()
 
     def stage(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> Staged:
@@ -259,12 +252,12 @@ class LakeStore:
     def _typed_select(self, contract: Contract, table: ibis.Table) -> str:
         """SQL of a table with every column cast in the engine: Ibis leaves out casts that it thinks redundant."""
         self.backend._run_pre_execute_hooks(table)
-        casts = ", ".join(f"{_quoted(c.name)}::{duckdb_type(c.type)} AS {_quoted(c.name)}" for c in contract.columns)
+        casts = ", ".join(f"{quoted(c.name)}::{duckdb_type(c.type)} AS {quoted(c.name)}" for c in contract.columns)
         return f"SELECT {casts} FROM ({self.backend.compile(table)})"  # noqa: S608 - quoted above
 
     def _copy(self, select: str, file: Path) -> None:
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
-        self.backend.raw_sql(f"COPY ({select}) TO {_text(file)} ({options})")
+        self.backend.raw_sql(f"COPY ({select}) TO {literal(file)} ({options})")
 
     def _copy_days(self, staged: Staged, select: str, days: Sequence[date]) -> tuple[Path, ...]:
         """Compute once, then write a file a day: one file a partition, sorted, whatever the number of threads."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 
 from trasos_assets.contracts.model import DAY, Contract
-from trasos_assets.lake.sql import quoted, text
 from trasos_assets.lake.store import LakeStore, duckdb_type, select_from_files
+from trasos_assets.sql import literal, quoted
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ def _view(store: LakeStore, contract: Contract) -> str:
     columns = ", ".join(f"{quoted(c.name)}::{duckdb_type(c.type)} AS {quoted(c.name)}" for c in contract.columns)
     folder = store.folder(contract).absolute()
     if contract.partitioned:
-        source = f"{text(folder / f'{DAY}=*' / '*.parquet')}, hive_partitioning=true, hive_types={{{DAY}: DATE}}"
+        source = f"{literal(folder / f'{DAY}=*' / '*.parquet')}, hive_partitioning=true, hive_types={{{DAY}: DATE}}"
     else:
-        source = f"{text(folder / '*.parquet')}, hive_partitioning=false"
+        source = f"{literal(folder / '*.parquet')}, hive_partitioning=false"
     return f"SELECT {columns} FROM read_parquet({source}, union_by_name=true)"  # noqa: S608 - quoted above
 
 
@@ -52,10 +52,10 @@ def build_warehouse(store: LakeStore, contracts: Iterable[Contract], path: Path)
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(contract.owner)}")
                 connection.execute(f"CREATE VIEW {name} AS {_view(store, contract)}")
                 about = f"{contract.description} Primary key: {', '.join(contract.primary_key)}."
-                connection.execute(f"COMMENT ON VIEW {name} IS {text(about)}")
+                connection.execute(f"COMMENT ON VIEW {name} IS {literal(about)}")
                 for column in contract.columns:
                     note = column.description + (" Personal." if column.pii else "")
-                    connection.execute(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {text(note)}")
+                    connection.execute(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(note)}")
                 (served if store.exists(contract) else empty).append(f"{contract.owner}.{contract.name}")
         scratch.replace(path)
     finally:

@@ -31,7 +31,7 @@ from trasos_assets.landing.lines import blocks, numbered
 
 BLOCK_BYTES = 4 << 20
 LEAST_BYTES = 32 << 10
-"""Lines that Arrow refuses are tried again in ``SPLIT`` pieces, and so on; what it refuses at this size becomes text."""
+"""Lines that Arrow refuses are tried again in ``SPLIT`` pieces, and so on down to this size, where they become text."""
 
 SPLIT = 6
 WORKERS = 2

@@ -26,6 +26,7 @@ from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TE
 from trasos_assets.landing.blocks import Block, UnreadableFileError, arrow_types
 from trasos_assets.landing.json_lines import read_blocks
 from trasos_assets.landing.lines import file_signature
+from trasos_assets.sql import literal, quoted
 
 BLOCK_ROWS = 200_000
 BATCH_ROWS = 8_192
@@ -57,17 +58,9 @@ class Delivery:
 _EARLIEST, _LATEST = "TIMESTAMPTZ '0001-01-01 00:00:00+00'", "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _typed(column: Column) -> str:
     """SQL for a field's text as the column's type; null where it is not of that type."""
-    text = f"s.{_quoted(column.name)}"
+    text = f"s.{quoted(column.name)}"
     whole = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?[0-9]+') THEN"
     decimal = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?') THEN"
     instant = f"TRY_CAST({text} AS TIMESTAMPTZ)"
@@ -98,7 +91,7 @@ def _occurred_day(landing: LandingFormat, source: str, timezone: str) -> str:
         return f"{source}.occurred_at::DATE AS occurred_day, "
     return (
         f"CASE WHEN {source}.occurred_at IS NOT NULL THEN greatest(DATE '0001-01-01', least(DATE '9999-12-31', "
-        f"({source}.occurred_at AT TIME ZONE 'UTC' AT TIME ZONE {_literal(timezone)})::DATE)) END AS occurred_day, "
+        f"({source}.occurred_at AT TIME ZONE 'UTC' AT TIME ZONE {literal(timezone)})::DATE)) END AS occurred_day, "
     )
 
 
@@ -107,27 +100,27 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
     fields = json.dumps({column.name: "VARCHAR" for column in landing.columns})
     known = json.dumps(dict.fromkeys(column.name for column in landing.columns))
     faults = ", ".join(
-        f"CASE WHEN s.{_quoted(c.name)} IS NOT NULL AND t.{_quoted(c.name)} IS NULL THEN 'invalid_{c.name}' END"
+        f"CASE WHEN s.{quoted(c.name)} IS NOT NULL AND t.{quoted(c.name)} IS NULL THEN 'invalid_{c.name}' END"
         for c in landing.columns
     )
-    names = ", ".join(f"t.{_quoted(column.name)}" for column in landing.columns)
+    names = ", ".join(f"t.{quoted(column.name)}" for column in landing.columns)
     return f"""
         WITH parsed AS (
             SELECT day, file_hash, line, text, too_deep,
                 strlen(text) > {max_line_bytes} AS too_long,
                 CASE WHEN NOT too_deep AND strlen(text) <= {max_line_bytes} AND starts_with(ltrim(text), '{{')
-                    THEN TRY(json_transform(text, {_literal(fields)})) END AS s
+                    THEN TRY(json_transform(text, {literal(fields)})) END AS s
             FROM {lines}
         ), typed AS (
             SELECT *, CASE WHEN s IS NOT NULL THEN TRY(json_keys(text)) END AS keys,
-                {{{", ".join(f"{_literal(c.name)}: {_typed(c)}" for c in landing.columns)}}} AS t FROM parsed
+                {{{", ".join(f"{literal(c.name)}: {_typed(c)}" for c in landing.columns)}}} AS t FROM parsed
         ), judged AS (
             SELECT *,
                 CASE WHEN too_long THEN '{TOO_LONG}' WHEN too_deep THEN '{TOO_DEEP}' WHEN s IS NULL THEN '{MALFORMED}'
                     ELSE nullif(concat_ws(',', CASE WHEN len(keys) > list_unique(keys) THEN '{DUPLICATE_KEY}' END,
                         {faults}), '') END AS problems,
                 CASE WHEN s IS NOT NULL
-                    THEN nullif(TRY(json_merge_patch(text, {_literal(known)}))::VARCHAR, '{{}}') END AS extra
+                    THEN nullif(TRY(json_merge_patch(text, {literal(known)}))::VARCHAR, '{{}}') END AS extra
             FROM typed
         )
         SELECT day, file_hash, line, {names}, {_occurred_day(landing, "t", timezone)} extra, problems,
@@ -138,7 +131,7 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
 
 def _select_typed(landing: LandingFormat, rows: str, *, timezone: str) -> str:
     """SQL from typed rows to the raw table's columns: nothing is wrong with them, nothing is beside them."""
-    names = ", ".join(f"t.{_quoted(column.name)}" for column in landing.columns)
+    names = ", ".join(f"t.{quoted(column.name)}" for column in landing.columns)
     nothing = "NULL::VARCHAR AS extra, NULL::VARCHAR AS problems, NULL::VARCHAR AS raw"
     return f"SELECT day, file_hash, line, {names}, {_occurred_day(landing, 't', timezone)} {nothing} FROM {rows} AS t"  # noqa: S608
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TIMESTAMP, Column
+from trasos_assets.sql import quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,16 +37,6 @@ class LandedFile:
 
     path: str
     lines: int
-
-
-def sql_text(value: str) -> str:
-    """The value as an SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def sql_name(name: str) -> str:
-    """The name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _json_value(column: Column, expression: str) -> str:
@@ -79,9 +70,9 @@ def json_line(landing: LandingFormat, present: Iterable[str]) -> str:
     first, *others = landing.columns
     if unknown or first.name not in names:
         raise ValueError(f"{landing.dataset} lines: unknown fields {sorted(unknown)} or no {first.name}")
-    parts = [f"'{{\"{first.name}\":' || {_json_value(first, sql_name(first.name))}"]
+    parts = [f"'{{\"{first.name}\":' || {_json_value(first, quoted(first.name))}"]
     parts += [
-        f"coalesce(',\"{column.name}\":' || {_json_value(column, sql_name(column.name))}, '')"
+        f"coalesce(',\"{column.name}\":' || {_json_value(column, quoted(column.name))}, '')"
         for column in others
         if column.name in names
     ]

@@ -17,7 +17,8 @@ from trasos_assets.landing.importers.column_map import (
 from trasos_assets.landing.importers.model import Importer, ImportReport, ImportRequest, ImportSourceError
 from trasos_assets.landing.importers.rejections import count_rejections, landed_days
 from trasos_assets.landing.importers.sources import Loaded, engine, inspect_all, load, require_columns
-from trasos_assets.landing.writer import json_line, sql_name, sql_text, write_landing
+from trasos_assets.landing.writer import json_line, write_landing
+from trasos_assets.sql import literal, quoted
 
 NAME = "events-csv"
 TIME_FIELDS = ("occurred_at", "received_at")
@@ -28,9 +29,9 @@ def _cell(column_map: ColumnMap, loaded: Loaded, name: str) -> str:
     if name not in column_map.columns:
         return "CAST(NULL AS VARCHAR)"
     column = loaded.resolve(column_map.columns[name])
-    text = f"nullif(trim({sql_name(column or '')}), '')"
+    text = f"nullif(trim({quoted(column or '')}), '')"
     if column_map.null_values:
-        nothing = ", ".join(sql_text(value) for value in column_map.null_values)
+        nothing = ", ".join(literal(value) for value in column_map.null_values)
         text = f"if({text} IN ({nothing}), NULL, {text})"
     return text
 
@@ -49,7 +50,7 @@ def _time(column_map: ColumnMap, text: str) -> str:
         UNIX_MILLISECONDS: f"make_timestamp(CAST({milliseconds} * 1000 AS BIGINT))",
     }
     found = ", ".join(
-        ways.get(name) or f"timezone('UTC', CAST(try_strptime({text}, {sql_text(name)}) AS TIMESTAMPTZ))"
+        ways.get(name) or f"timezone('UTC', CAST(try_strptime({text}, {literal(name)}) AS TIMESTAMPTZ))"
         for name in column_map.timestamp_format
     )
     return f"coalesce({found})"
@@ -59,10 +60,10 @@ def _translated(column_map: ColumnMap, name: str, text: str) -> str:
     """SQL for a field after the map's translations and constants."""
     pairs = {k: v for k, v in column_map.values.get(name, {}).items() if v is not None}
     if pairs:
-        cases = " ".join(f"WHEN {sql_text(k)} THEN {sql_text(v)}" for k, v in pairs.items())
+        cases = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in pairs.items())
         text = f"CASE {text} {cases} ELSE {text} END"
     if name in column_map.constants:
-        text = f"coalesce({text}, {sql_text(column_map.constants[name])})"
+        text = f"coalesce({text}, {literal(column_map.constants[name])})"
     return text
 
 
@@ -70,7 +71,7 @@ def _left_out(column_map: ColumnMap, loaded: Loaded) -> str:
     """SQL condition for rows that the map leaves out, true or false, never null."""
     conditions = []
     for name, pairs in column_map.values.items():
-        dropped = ", ".join(sql_text(k) for k, v in pairs.items() if v is None)
+        dropped = ", ".join(literal(k) for k, v in pairs.items() if v is None)
         if dropped:
             conditions.append(f"coalesce({_cell(column_map, loaded, name)} IN ({dropped}), false)")
     return " OR ".join(conditions) or "false"
@@ -84,8 +85,8 @@ def _line_columns(column_map: ColumnMap, loaded: Loaded) -> str:
         columns += [f"{text} AS {name}_text", f"{_time(column_map, text)} AS {name}_read"]
     for name in column_map.fields:
         if name not in (*TIME_FIELDS, "event_id"):
-            columns.append(f"{_translated(column_map, name, _cell(column_map, loaded, name))} AS {sql_name(name)}")
-    own_id = f"{sql_text(column_map.source + ':')} || __document || ':' || __row"
+            columns.append(f"{_translated(column_map, name, _cell(column_map, loaded, name))} AS {quoted(name)}")
+    own_id = f"{literal(column_map.source + ':')} || __document || ':' || __row"
     columns.append(f"coalesce({_cell(column_map, loaded, 'event_id')}, {own_id}) AS event_id")
     return ", ".join(columns)
 
@@ -142,7 +143,7 @@ def run(request: ImportRequest) -> ImportReport:
         written = events.aggregate("count(*)").fetchall()[0][0]
         rejected, examples = count_rejections(connection, loaded)
         present = {"event_id", *TIME_FIELDS, *column_map.fields}
-        prefix = sql_text(f"/{column_map.source}-")
+        prefix = literal(f"/{column_map.source}-")
         rows = events.project(
             f"'events/dt=' || landing_day || {prefix} || __document || '.jsonl.gz' AS path, "
             f"{json_line(EVENT, present)} AS line, __seq"

@@ -12,7 +12,8 @@ from trasos_assets.contracts.landing import CATALOGUE, EVENT
 from trasos_assets.landing.importers.model import Importer, ImportReport, ImportRequest, ImportSourceError
 from trasos_assets.landing.importers.rejections import count_rejections, landed_days
 from trasos_assets.landing.importers.sources import engine, inspect_all, load, require_columns
-from trasos_assets.landing.writer import json_line, sql_text, write_landing
+from trasos_assets.landing.writer import json_line, write_landing
+from trasos_assets.sql import literal
 
 NAME = "online-retail"
 CURRENCY = "GBP"
@@ -172,9 +173,9 @@ def run(request: ImportRequest) -> ImportReport:
             (EVENT, EVENT_FIELDS, "__seq"),
             (CATALOGUE, CATALOGUE_FIELDS, "item_id"),
         ):
-            folder = sql_text(f"{landing.dataset}/dt=")
+            folder = literal(f"{landing.dataset}/dt=")
             rows = connection.table(landing.dataset).project(
-                f"{folder} || landing_day || {sql_text(f'/{landing.dataset}.jsonl.gz')} AS path, "
+                f"{folder} || landing_day || {literal(f'/{landing.dataset}.jsonl.gz')} AS path, "
                 f"{json_line(landing, fields)} AS line, {order} AS place"
             )
             rows = rows.order("path, place").project("path, line")

@@ -6,6 +6,6 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def text(value: object) -> str:
+def literal(value: object) -> str:
     """A string literal in single quotes."""
     return "'" + str(value).replace("'", "''") + "'"
