@@ -3,6 +3,7 @@
 import functools
 from datetime import date
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
@@ -12,7 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Settings of one installation. A field ``late_days`` is set by ``TRASOS_LATE_DAYS``."""
 
-    model_config = SettingsConfigDict(env_prefix="TRASOS_", extra="ignore", frozen=True)
+    # A value that is refused may hold a password: errors name the setting only.
+    model_config = SettingsConfigDict(env_prefix="TRASOS_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     data_dir: Path = Field(Path("data"), description="Holds landing/, lake/, reports/, trasos.duckdb, dagster_home/.")
     start_date: date | None = Field(None, description="First day of the lake. Default: the first landed day.")
@@ -25,11 +27,29 @@ class Settings(BaseSettings):
     dedup_days: int = Field(7, ge=0, le=60, description="Received days within which one event id is one event.")
     max_line_bytes: int = Field(1_000_000, ge=1_000, description="A longer line is quarantined as line_too_long.")
     max_file_bytes: int = Field(20_000_000_000, ge=1, description="Decompressed size above which a file is refused.")
+    landing_url: str | None = Field(
+        None, repr=False, description="Where files land, e.g. s3://bucket/landing. Default: landing/ below data_dir."
+    )
+    landing_success: Literal["auto", "always", "never"] = Field(
+        "auto", description="Whether a dt folder waits for its _SUCCESS; auto: if any folder of its data set has one."
+    )
+    landing_settle_seconds: int = Field(0, ge=0, description="A file changed more recently than this waits; 0 is off.")
     landing_wait_hours: int = Field(6, ge=0, description="A file unreadable for longer than this fails its check.")
     bot_events_per_day: int = Field(2_000, ge=1, description="A visitor with more events on a day is marked a bot.")
+    bot_events_per_minute: int = Field(120, ge=1, description="A visitor with more in one minute is marked a bot.")
+    bot_items_per_day: int = Field(
+        150, ge=1, description="A visitor who looks at more items on a day, and does nothing else, is marked a bot."
+    )
+    session_gap_minutes: int = Field(
+        30, ge=1, le=1_440, description="A longer pause begins a new session, where the source gives none."
+    )
+    session_max_hours: int = Field(
+        12, ge=1, le=24, description="A source's session that lasts longer on a day is inferred anew."
+    )
 
     seed: int = Field(42, description="Seed of everything random on the platform.")
     threads: int = Field(0, ge=0, description="Engine threads; 0 lets the engine take every core.")
+    portion_rows: int = Field(1_500_000, ge=1, description="Rows of a table by day that a run makes at once.")
     memory_limit: str = Field("60%", description="Memory the engine may use before it spills, e.g. 4GB or 60%.")
 
     top_k: int = Field(20, ge=1, le=200, description="Recommendations per person.")
@@ -53,10 +73,31 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("landing_url")
+    @classmethod
+    def _known_store(cls, value: str | None) -> str | None:
+        if not value or "://" not in value:
+            return value or None
+        from fsspec import available_protocols
+
+        protocol = value.split("://")[0]
+        if protocol not in available_protocols():
+            # The value itself may hold a password.
+            raise ValueError(
+                f"{protocol!r} is no store that fsspec knows; use s3://, gs://, abfs://, file:// or a path"
+            )
+        return value
+
     @property
     def landing_dir(self) -> Path:
-        """Where files arrive: ``landing/<dataset>/dt=YYYY-MM-DD/``."""
-        return self.data_dir / "landing"
+        """Where files arrive: ``landing/<dataset>/dt=YYYY-MM-DD/``; a UPath, which acts as a Path, if it is a URL."""
+        if self.landing_url is None:
+            return self.data_dir / "landing"
+        if "://" not in self.landing_url:
+            return Path(self.landing_url).expanduser().absolute()
+        from upath import UPath
+
+        return UPath(self.landing_url.rstrip("/"))  # pyright: ignore[reportReturnType] - a Path in all but name
 
     @property
     def lake_dir(self) -> Path:

@@ -27,9 +27,8 @@ import pyarrow.json as pa_json
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP
 from trasos_assets.landing.blocks import Block
-from trasos_assets.landing.lines import blocks, numbered
+from trasos_assets.landing.lines import BLOCK_BYTES, blocks, numbered
 
-BLOCK_BYTES = 4 << 20
 LEAST_BYTES = 32 << 10
 """Lines that Arrow refuses are tried again in ``SPLIT`` pieces, and so on down to this size, where they become text."""
 

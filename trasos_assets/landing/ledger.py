@@ -6,50 +6,71 @@ comes again. An entry whose file was replaced or removed before it was taken is 
 may have stored its lines, so it is settled with the next ingest all the same.
 """
 
+# The functions of pyarrow.compute are made at run time.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Collection, Iterable
+import itertools
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trasos_assets.contracts.engineering import LANDING_LEDGER
-from trasos_assets.contracts.landing import FORMATS
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.landing.lines import SUFFIXES, UnreadableFileError, count_lines, file_signature
+from trasos_assets.landing.counts import Counts, counted
+from trasos_assets.landing.entries import (
+    ACCEPTED,
+    OPEN,
+    PENDING,
+    REJECTED,
+    SUPERSEDED,
+    WAITING,
+    Row,
+    is_current,
+    ledger_table,
+    read_ledger,
+)
+from trasos_assets.landing.entries import write_ledger as _write
+from trasos_assets.landing.listing import Landed, LandingError, Rules, list_landing
+from trasos_assets.landing.looking import look_at, still_stands
 from trasos_assets.landing.parse import Delivery
+from trasos_assets.landing.streams import file_signature
 from trasos_assets.settings import Settings
 
-PENDING, ACCEPTED, WAITING, REJECTED, SUPERSEDED = "pending", "accepted", "waiting", "rejected", "superseded"
-_DAY = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
-_SCHEMA = pa.schema(
-    [
-        ("delivery", pa.string()),
-        ("dataset", pa.string()),
-        ("path", pa.string()),
-        ("received_day", pa.date32()),
-        ("size", pa.int64()),
-        ("signature", pa.string()),
-        ("state", pa.string()),
-        ("reason", pa.string()),
-        ("rows_read", pa.int64()),
-        ("first_seen_at", pa.timestamp("us")),
-        ("run_id", pa.string()),
-    ]
-)
+__all__ = [
+    "ACCEPTED",
+    "PENDING",
+    "REJECTED",
+    "SUPERSEDED",
+    "WAITING",
+    "LandingError",
+    "Row",
+    "Stock",
+    "imbalance_in_words",
+    "lost_deliveries",
+    "pending_deliveries",
+    "read_ledger",
+    "rows_in_trouble",
+    "rows_out_of_balance",
+    "settle",
+    "take_stock",
+    "taken_days",
+]
 
-Row = dict[str, Any]
+SHOWN = 20
+LOOKERS = 2
+"""Files read at once: unpacking and hashing leave the interpreter free."""
 
-
-class LandingError(Exception):
-    """The landing folder cannot be used; the message says why and what to do."""
+LOOK_SECONDS = 45
+"""A look that is bounded begins no further file after this: a sensor's tick must end."""
 
 
 @dataclass(frozen=True)
@@ -61,193 +82,127 @@ class Stock:
     files: int
 
 
-def read_ledger(store: LakeStore) -> list[Row]:
-    """All rows of the ledger, in order of first sight."""
-    table = store.read(LANDING_LEDGER)
-    return table.order_by("first_seen_at", "path").to_pyarrow().to_pylist()
+class _Books:
+    """The ledger's rows while a look goes on, found by delivery and by path."""
 
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows: dict[str, Row] = {row["delivery"]: row for row in rows}
+        self._of_path: dict[str, list[str]] = defaultdict(list)
+        self._seen: dict[tuple[str, str], Row] = {}
+        for key, row in self.rows.items():
+            self._of_path[row["path"]].append(key)
+            if row["state"] != SUPERSEDED:
+                self._seen[row["path"], row["signature"]] = row
 
-def _write(store: LakeStore, rows: Iterable[Row]) -> None:
-    store.write(LANDING_LEDGER, ibis.memtable(pa.Table.from_pylist(list(rows), schema=_SCHEMA)))
+    @property
+    def paths(self) -> set[str]:
+        return set(self._of_path)
 
+    def seen(self, one: Landed) -> Row | None:
+        """The row of a file that was entered as it looks now."""
+        return self._seen.get((one.relative, one.signature))
 
-def _content_hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    def last(self, path: str) -> Row | None:
+        """What the look before found at a path: its open entry, else the last one that was taken."""
+        rows = [self.rows[key] for key in self._of_path.get(path, ())]
+        opened = [row for row in rows if row["state"] in OPEN]
+        return (opened or [row for row in rows if row["state"] == ACCEPTED] or [None])[-1]
 
+    def supersede(self, path: str, found: Row | None = None) -> bool:
+        """Close the open entries of a path whose content is no longer there. Whether there were any."""
+        keep = found["delivery"] if found is not None else None
+        stale = [key for key in self._of_path[path] if key != keep and self.rows[key]["state"] in OPEN]
+        for key in stale:
+            row = self.rows[key]
+            untaken = row["rows_read"] is None
+            if found is not None and untaken and (row["received_day"] is None or found["state"] in (WAITING, REJECTED)):
+                # Nothing of it was ever stored, and a file that grows would leave a row at every look.
+                del self.rows[key]
+                self._of_path[path].remove(key)
+            else:
+                self.rows[key] = row | {"state": SUPERSEDED}
+        return bool(stale)
 
-def shown_path(path: Path, landing: Path) -> str:
-    """A file's path below landing as text; bytes of its name that are no UTF-8 stand as escapes."""
-    return path.relative_to(landing).as_posix().encode("utf-8", "backslashreplace").decode()
-
-
-def landed_files(landing: Path) -> list[Path]:
-    """Files below ``landing/<dataset>/``, and lines that lie beside these folders, in order.
-
-    What begins with a dot or underscore, a folder too, or is half-written (``.tmp``, ``.part``) is passed over.
-
-    Raises:
-        LandingError: there is no landing folder.
-    """
-    if not landing.is_dir():
-        raise LandingError(
-            f"the landing folder {landing} does not exist; fill it with `trasos simulate --out {landing}` or "
-            f"`trasos import NAME SRC --out {landing}`, or set TRASOS_DATA_DIR to the folder that holds landing/"
-        )
-    astray = (
-        path for pattern in ("*.jsonl", "*.jsonl.gz", "*.ndjson", "*.ndjson.gz") for path in landing.glob(pattern)
-    )
-    return [
-        path
-        for path in sorted({*landing.glob("*/**/*"), *astray})
-        if path.is_file()
-        and not any(part.startswith((".", "_")) for part in path.relative_to(landing).parts)
-        and not path.name.endswith((".tmp", ".part"))
-    ]
-
-
-def _fault(path: Path, landing: Path, *, first_day: date, today: date) -> tuple[str, str] | None:
-    """State and reason of a file that cannot be taken for where it lies or how it is called."""
-    parts = path.relative_to(landing).parts
-    if len(parts) == 1:
-        return REJECTED, "not in a data set's folder; move it to landing/<data set>/dt=YYYY-MM-DD/"
-    if parts[0] not in FORMATS:
-        return REJECTED, f"unknown data set {parts[0]!r}; the folders below landing/ are {', '.join(FORMATS)}"
-    match = _DAY.match(parts[1]) if len(parts) == 3 else None
-    try:
-        day = date.fromisoformat(match.group(1)) if match else None
-    except ValueError:
-        day = None
-    if day is None:
-        return REJECTED, f"not in a day's folder; move it to landing/{parts[0]}/dt=YYYY-MM-DD/"
-    if not path.name.endswith(SUFFIXES):
-        return REJECTED, f"unknown file type; known are {', '.join(SUFFIXES)}"
-    if day < first_day:
-        return REJECTED, f"its day is before the lake's first day {first_day}; set TRASOS_START_DATE on a new lake"
-    if day > today:
-        return WAITING, "its day has not come yet; it will be taken then"
-    return None
-
-
-def _signature_now(path: Path) -> str | None:
-    try:
-        return file_signature(path)
-    except OSError:
-        return None
-
-
-def _entry(relative: str, signature: str, content: str, *, now: datetime) -> Row:
-    """A pending row; ``content`` is what, with path and size, makes the delivery's identity."""
-    size = int(signature.split("-")[0])
-    return {
-        "delivery": hashlib.sha256(f"{relative}\0{size}\0{content}".encode()).hexdigest()[:16],
-        "dataset": relative.split("/")[0],
-        "path": relative,
-        "received_day": None,
-        "size": size,
-        "signature": signature,
-        "state": PENDING,
-        "reason": None,
-        "rows_read": None,
-        "first_seen_at": now,
-        "run_id": None,
-    }
-
-
-def _look_at(path: Path, settings: Settings, *, first_day: date, today: date, now: datetime) -> Row | None:
-    """The row of a file as it is now; None if it vanished meanwhile."""
-    landing = settings.landing_dir
-    relative = shown_path(path, landing)
-    signature = _signature_now(path)
-    if signature is None:
-        return None
-    try:
-        row = _entry(relative, signature, _content_hash(path), now=now)
-        fault = _fault(path, landing, first_day=first_day, today=today)
-        if fault is not None:
-            return row | {"state": fault[0], "reason": f"{relative}: {fault[1]}"}
-        row["received_day"] = date.fromisoformat(path.parent.name.removeprefix("dt="))
-        row["rows_read"] = count_lines(path, max_bytes=settings.max_file_bytes)
-        if file_signature(path) != signature:
-            return row | {"state": WAITING, "reason": f"{relative}: still being written", "rows_read": None}
-    except FileNotFoundError:
-        return None
-    except UnreadableFileError as error:
-        reason = str(error).replace(str(landing) + "/", "")
-        return row | {"state": WAITING if error.waiting else REJECTED, "reason": reason}
-    except OSError as error:
-        row = _entry(relative, signature, signature, now=now)
-        reason = f"{relative}: cannot be read ({error.strerror}); mend its permissions or deliver it again"
-        return row | {"state": WAITING, "reason": reason}
-    return row
-
-
-def _still_stands(row: Row, path: Path, settings: Settings, *, first_day: date, today: date) -> bool:
-    """Whether what was entered of an untouched file is still so: a setting or the date may have changed."""
-    if row["state"] in (PENDING, ACCEPTED, SUPERSEDED):
-        return row["state"] != SUPERSEDED
-    fault = _fault(path, settings.landing_dir, first_day=first_day, today=today)
-    if fault is not None:
-        return row["reason"] == f"{row['path']}: {fault[1]}"
-    if "when decompressed" in row["reason"]:
-        return row["size"] > settings.max_file_bytes or f"over {settings.max_file_bytes:,} bytes" in row["reason"]
-    return row["received_day"] is not None
-
-
-def _supersede(rows: dict[str, Row], path: str, keep: str | None) -> bool:
-    """Close the open entries of a path but one: their content is no longer there. Whether there were any."""
-    open_states = (PENDING, WAITING, REJECTED)
-    stale = [key for key, row in rows.items() if row["path"] == path and key != keep and row["state"] in open_states]
-    for key in stale:
-        rows[key] = rows[key] | {"state": SUPERSEDED}
-    return bool(stale)
+    def enter(self, found: Row) -> bool:
+        """Enter what a look found; whether it changes anything."""
+        key, path = found["delivery"], found["path"]
+        before, last = self.rows.get(key), self.last(path)
+        if before is not None and before["state"] in (ACCEPTED, PENDING):
+            found = before | {"signature": found["signature"]}
+        elif before is not None:
+            found["first_seen_at"] = before["first_seen_at"]
+        elif last is not None and last["state"] == found["state"] == WAITING:
+            # It waits as long as its path has waited, whatever became of its content.
+            found["first_seen_at"] = last["first_seen_at"]
+        changed = self.supersede(path, found)
+        if before is None:
+            self._of_path[path].append(key)
+        self.rows[key] = found
+        return changed or before != found
 
 
 def take_stock(store: LakeStore, settings: Settings, *, first_day: date, limit: int | None = None) -> Stock:
     """List landing, enter what is new into the ledger, and return what is pending and what is in trouble.
 
     A file that looks the same (size, times, inode) as when it was entered is not read again. ``limit`` bounds how many
-    new files one look enters; the rest come with the next.
+    files one look reads, and with it the look ends after LOOK_SECONDS; the rest come with the next.
 
     Raises:
-        LandingError: there is no landing folder.
+        LandingError: there is no landing folder, or it cannot be listed.
     """
-    files = landed_files(settings.landing_dir)
+    listing = list_landing(settings.landing_dir)
     now = datetime.now(UTC).replace(tzinfo=None)
     today = datetime.now(ZoneInfo(settings.timezone)).date()
-    present = {shown_path(path, settings.landing_dir): path for path in files}
+    rules = Rules.of(settings, listing, first_day=first_day, today=today, now=now)
     with store.writing(LANDING_LEDGER.name):
-        rows = {row["delivery"]: row for row in read_ledger(store)}
-        known = {(row["path"], row["signature"]): row for row in rows.values()}
-        changed = not store.exists(LANDING_LEDGER)
-        for gone in {row["path"] for row in rows.values()} - set(present):
-            changed |= _supersede(rows, gone, keep=None)
-        entered = 0
-        for relative, path in present.items():
-            seen = known.get((relative, _signature_now(path)))
-            if seen is not None and _still_stands(seen, path, settings, first_day=first_day, today=today):
-                continue
-            if limit is not None and entered >= limit:
-                break
-            found = _look_at(path, settings, first_day=first_day, today=today, now=now)
-            if found is None:
-                continue
-            before = rows.get(found["delivery"])
-            if before is not None and before["state"] in (ACCEPTED, PENDING):
-                found = before | {"signature": found["signature"]}
-            elif before is not None:
-                found["first_seen_at"] = before["first_seen_at"]
-            _supersede(rows, relative, keep=found["delivery"])
-            changed |= before != found
-            rows[found["delivery"]] = found
-            entered += 1
-        if changed:
-            _write(store, rows.values())
+        books = _Books(read_ledger(store))
+        changed = not is_current(store)
+        for gone in books.paths - {one.relative for one in listing.files}:
+            changed |= books.supersede(gone)
+        due = []
+        for one in listing.files:
+            seen = books.seen(one)
+            if seen is None or not still_stands(seen, one, settings, rules):
+                due.append(one)
+        turn = _in_turn(due, books.paths)[:limit]
+        last = {one.relative: books.last(one.relative) for one in turn}
+        until = None if limit is None else time.monotonic() + LOOK_SECONDS
+        for found in _looked_at(turn, lambda one: look_at(one, last[one.relative], settings, rules), until=until):
+            changed |= books.enter(found)
+        rows = _counted_late(store, list(books.rows.values()))
+        if changed or rows is not None:
+            _write(store, rows or books.rows.values())
     return Stock(
-        pending=tuple(row for row in rows.values() if _unsettled(row)),
-        troubled=tuple(row for row in rows.values() if row["state"] in (WAITING, REJECTED)),
-        files=len(files),
+        pending=tuple(row for row in books.rows.values() if _unsettled(row)),
+        troubled=tuple(row for row in books.rows.values() if row["state"] in (WAITING, REJECTED)),
+        files=len(listing.files),
     )
+
+
+def _in_turn(due: Iterable[Landed], known: Collection[str]) -> list[Landed]:
+    """Files in the order in which they are looked at: the oldest first, by turns of those never seen and the others.
+
+    So files that keep changing hold up no new ones, and new ones hold up no old.
+    """
+    ordered = sorted(due, key=lambda one: (one.changed_at or datetime.min, one.relative))
+    new = [one for one in ordered if one.relative not in known]
+    again = [one for one in ordered if one.relative in known]
+    return [one for pair in itertools.zip_longest(new, again) for one in pair if one is not None]
+
+
+def _looked_at(turn: Iterable[Landed], look: Callable[[Landed], Row | None], *, until: float | None) -> Iterator[Row]:
+    """Rows of files that are still there, in their order, a few files read at once."""
+    under_way: deque[Future[Row | None]] = deque()
+    with ThreadPoolExecutor(LOOKERS, thread_name_prefix="look") as pool:
+        for number, one in enumerate(turn):
+            if number and until is not None and time.monotonic() > until:
+                break
+            under_way.append(pool.submit(look, one))
+            if len(under_way) > LOOKERS and (found := under_way.popleft().result()) is not None:
+                yield found
+        while under_way:
+            if (found := under_way.popleft().result()) is not None:
+                yield found
 
 
 def _unsettled(row: Row) -> bool:
@@ -257,12 +212,19 @@ def _unsettled(row: Row) -> bool:
     )
 
 
+def _of_days(store: LakeStore, state: str, dataset: str, first: date, last: date) -> list[Row]:
+    held = ledger_table(store)
+    day = held["received_day"]
+    chosen = pc.and_(pc.equal(held["state"], state), pc.equal(held["dataset"], dataset))
+    within = pc.and_(pc.greater_equal(day, pa.scalar(first)), pc.less_equal(day, pa.scalar(last)))
+    return held.filter(pc.and_(chosen, within)).to_pylist()
+
+
 def pending_deliveries(store: LakeStore, settings: Settings, dataset: str, first: date, last: date) -> list[Delivery]:
     """Deliveries of a data set that are still to be stored, of the days from first to last."""
     return [
         Delivery(row["delivery"], dataset, settings.landing_dir / row["path"], row["received_day"], row["signature"])
-        for row in read_ledger(store)
-        if row["state"] == PENDING and row["dataset"] == dataset and first <= row["received_day"] <= last
+        for row in _of_days(store, PENDING, dataset, first, last)
     ]
 
 
@@ -271,9 +233,7 @@ def lost_deliveries(
 ) -> list[Delivery]:
     """Deliveries that were taken but of which the raw table holds nothing, as far as their files are still there."""
     found = []
-    for row in read_ledger(store):
-        if row["state"] != ACCEPTED or row["dataset"] != dataset or not first <= row["received_day"] <= last:
-            continue
+    for row in _of_days(store, ACCEPTED, dataset, first, last):
         path = settings.landing_dir / row["path"]
         if row["delivery"] not in held and path.is_file() and file_signature(path) == row["signature"]:
             found.append(Delivery(row["delivery"], dataset, path, row["received_day"], row["signature"]))
@@ -291,26 +251,67 @@ def rows_in_trouble(rows: Iterable[Row], settings: Settings) -> list[Row]:
     ]
 
 
+def rows_out_of_balance(rows: Iterable[Row]) -> list[Row]:
+    """Rows of files that were taken but whose lines read are not accepted, duplicate and quarantined ones together."""
+    taken = (row for row in rows if row["state"] == ACCEPTED)
+    parts = ("accepted", "duplicate", "quarantined")
+    return [
+        row
+        for row in taken
+        if any(row[part] is None for part in parts) or row["rows_read"] != sum(row[part] for part in parts)
+    ]
+
+
+def imbalance_in_words(rows: Iterable[Row]) -> str | None:
+    """Which taken files do not add up, and how to have them counted again; None if all do."""
+    found = rows_out_of_balance(rows)
+    if not found:
+        return None
+    shown = "; ".join(
+        f"{row['path']}: {row['rows_read']} rows read, but {row['accepted']} accepted, {row['duplicate']} duplicate "
+        f"and {row['quarantined']} quarantined"
+        for row in found[:SHOWN]
+    )
+    days = sorted(row["received_day"] for row in found)
+    return (
+        f"{len(found)} files do not add up; `trasos run --from {days[0]} --to {days[-1]}` builds their days again and "
+        f"counts anew. {shown}"
+    )
+
+
 def taken_days(store: LakeStore, dataset: str) -> set[date]:
     """Days on which a data set delivered files that were taken."""
-    rows = read_ledger(store)
-    return {row["received_day"] for row in rows if row["state"] == ACCEPTED and row["dataset"] == dataset}
+    return {row["received_day"] for row in _of_days(store, ACCEPTED, dataset, date.min, date.max)}
 
 
-def settle(store: LakeStore, deliveries: Iterable[str], *, run_id: str) -> None:
+def settle(store: LakeStore, deliveries: Iterable[str], *, run_id: str, days: Iterable[date] = ()) -> None:
     """Mark deliveries as taken: their lines are stored and everything by day was built from them.
 
-    One that was superseded meanwhile stays so, but is settled.
+    Args:
+        store: the lake.
+        deliveries: what was taken. One that was superseded meanwhile stays so, but is settled.
+        run_id: the last run of those that took them.
+        days: received days whose lines may have changed their states; the counts of all their files are made anew.
     """
     taken = set(deliveries)
     with store.writing(LANDING_LEDGER.name):
-        rows = read_ledger(store)
-        _write(
-            store,
-            [
-                row | {"state": ACCEPTED if row["state"] == PENDING else row["state"], "run_id": run_id}
-                if row["delivery"] in taken
-                else row
-                for row in rows
-            ],
-        )
+        rows = [
+            row | {"state": ACCEPTED if row["state"] == PENDING else row["state"], "run_id": run_id}
+            if row["delivery"] in taken
+            else row
+            for row in read_ledger(store)
+        ]
+        touched = {*days, *_uncounted_days(rows), *(row["received_day"] for row in rows if row["delivery"] in taken)}
+        counts = counted(store, touched - {None})
+        _write(store, map(counts.enter, rows))
+
+
+def _uncounted_days(rows: Iterable[Row]) -> set[date]:
+    return {row["received_day"] for row in rows if row["state"] == ACCEPTED and row["accepted"] is None}
+
+
+def _counted_late(store: LakeStore, rows: Sequence[Row]) -> list[Row] | None:
+    """The rows with counts that are missing, for they were taken before counts were kept; None if none can be made."""
+    days = _uncounted_days(rows)
+    counts = counted(store, days) if days else Counts()
+    return [counts.enter(row) for row in rows] if counts.days else None

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column
 from trasos_assets.landing.blocks import Block, UnreadableFileError, arrow_types
-from trasos_assets.landing.json_lines import read_blocks
-from trasos_assets.landing.lines import file_signature
+from trasos_assets.landing.readers import read_blocks
+from trasos_assets.landing.streams import file_signature, shown
 from trasos_assets.sql import literal, quoted
 
 BLOCK_ROWS = 200_000
@@ -124,7 +124,7 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
             FROM typed
         )
         SELECT day, file_hash, line, {names}, {_occurred_day(landing, "t", timezone)} extra, problems,
-            CASE WHEN problems IS NOT NULL THEN text[:{max_line_bytes}] END AS raw
+            CASE WHEN problems IS NOT NULL THEN text[:{max_line_bytes}] END AS raw, NULL::VARCHAR AS release_id
         FROM judged
     """  # noqa: S608 - every name comes from the landing format
 
@@ -132,7 +132,7 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
 def _select_typed(landing: LandingFormat, rows: str, *, timezone: str) -> str:
     """SQL from typed rows to the raw table's columns: nothing is wrong with them, nothing is beside them."""
     names = ", ".join(f"t.{quoted(column.name)}" for column in landing.columns)
-    nothing = "NULL::VARCHAR AS extra, NULL::VARCHAR AS problems, NULL::VARCHAR AS raw"
+    nothing = ", ".join(f"NULL::VARCHAR AS {name}" for name in ("extra", "problems", "raw", "release_id"))
     return f"SELECT day, file_hash, line, {names}, {_occurred_day(landing, 't', timezone)} {nothing} FROM {rows} AS t"  # noqa: S608
 
 
@@ -166,7 +166,7 @@ def _refuse_changed(delivery: Delivery) -> None:
         changed = True
     if changed:
         raise UnreadableFileError(
-            f"{delivery.path}: changed since the ledger looked at it; the next ingest takes it as it is then",
+            f"{shown(delivery.path)}: changed since the ledger looked at it; the next ingest takes it as it is then",
             waiting=True,
         )
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TIMESTAMP, Column
+from trasos_assets.landing.streams import put_in_place
 from trasos_assets.sql import quoted
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class _GzipFile:
         self._gzip.write(bytes(self._pending))
         self._gzip.close()
         self._raw.close()
-        self._hidden.replace(self.target)
+        put_in_place(self._hidden, self.target)
 
     def discard(self) -> None:
         self._raw.close()

@@ -10,7 +10,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trasos_assets.landing import lines
-from trasos_assets.landing.lines import UnreadableFileError, blocks, count_lines, file_signature, numbered_lines
+from trasos_assets.landing.blocks import UnreadableFileError
+from trasos_assets.landing.json_lines import count_rows as count_lines
+from trasos_assets.landing.lines import blocks
+from trasos_assets.landing.streams import file_signature
+from trasos_assets_tests.landing.texts import numbered_lines
 
 BIG = 1 << 30
 

@@ -12,8 +12,9 @@ import pytest
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.landing import FORMATS
 from trasos_assets.landing import lines
-from trasos_assets.landing.lines import UnreadableFileError, file_signature
+from trasos_assets.landing.blocks import UnreadableFileError
 from trasos_assets.landing.parse import MAX_DEPTH, Delivery, read_deliveries
+from trasos_assets.landing.streams import file_signature
 from trasos_assets.trust import classify
 from trasos_assets_tests.conftest import Backend
 

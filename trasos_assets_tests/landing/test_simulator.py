@@ -248,6 +248,33 @@ def test_truth_counts_of_clean_events_equal_the_files(clean):
     assert _one(con, "SELECT count(DISTINCT customer_id) FROM events") == truth.realised["customers"]
 
 
+def _traffic(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    rows = con.execute(
+        """WITH logins AS (SELECT visitor_id, arg_min(customer_id, occurred_at) AS first FROM events
+            WHERE customer_id IS NOT NULL GROUP BY 1)
+        SELECT occurred_at::DATE, count(DISTINCT coalesce(customer_id, first, visitor_id)), count(DISTINCT session_id)
+        FROM events LEFT JOIN logins USING (visitor_id) GROUP BY 1"""
+    ).fetchall()
+    return {str(day): {"visitors": visitors, "sessions": sessions} for day, visitors, sessions in rows}
+
+
+def test_truth_of_people_and_sessions_by_day_equals_the_files(clean):
+    con, truth, _ = clean
+    found = _traffic(con)
+    assert found == truth.realised["traffic_by_day"]
+    assert any(of["visitors"] > of["sessions"] for of in found.values()), "somebody cancels who does not come"
+
+
+def test_people_of_a_day_are_counted_once_though_chunks_reach_into_later_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pipeline, "SESSIONS_A_CHUNK", 100)
+    truth = simulate(replace(CLEAN, visitors=400), tmp_path)
+    con = duckdb.connect()
+    _read(con, tmp_path, "events")
+    assert _traffic(con) == truth.realised["traffic_by_day"]
+
+
 def test_truth_of_orders_and_revenue_equals_the_files(clean):
     con, truth, _ = clean
     gross, cancelled = _one(con, "SELECT sum(gross), sum(cancelled) FROM orders")
@@ -373,9 +400,31 @@ def test_truth_counts_of_dirt_equal_the_lines(heavy):
     unknown = "SELECT count(*) FROM events WHERE item_id NOT IN (SELECT item_id FROM catalogue)"
     assert _one(con, unknown) == dirt["unknown_items"] > 0
     assert _one(con, "SELECT count(*) FROM events WHERE is_test") == dirt["test_events"] > 0
-    bots = """SELECT sum(n) FROM (SELECT count(*) AS n, any_value(user_agent) AS agent FROM events
-        GROUP BY visitor_id, occurred_at::DATE) WHERE n > 2000 OR agent SIMILAR TO '.*(Googlebot|python-requests).*'"""
-    assert _one(con, bots) == dirt["bot_events"] > 2_000
+    known = "SELECT count(*) FROM events WHERE user_agent SIMILAR TO '.*(Googlebot|python-requests).*'"
+    assert _one(con, known) == dirt["bot_events_by_kind"]["known_agent"]
+
+
+def test_bots_are_of_every_kind_and_do_what_their_kind_does(heavy):
+    con, truth, _ = heavy
+    dirt = truth.dirt
+    assert sum(len(visitors) for visitors in dirt["bot_visitors_by_kind"].values()) == dirt["bots"]
+    assert sum(dirt["bot_events_by_kind"].values()) == dirt["bot_events"]
+    habits = {}
+    for kind, visitors in dirt["bot_visitors_by_kind"].items():
+        rows = con.execute(
+            """SELECT count(*), count(DISTINCT item_id), max(occurred_at) - min(occurred_at) < INTERVAL 5 MINUTE,
+                bool_or(user_agent SIMILAR TO '.*(Googlebot|python-requests).*'), count(DISTINCT event_type)
+            FROM events WHERE list_contains(?, visitor_id) GROUP BY visitor_id, occurred_at::DATE""",
+            [visitors],
+        ).fetchall()
+        assert sum(row[0] for row in rows) == dirt["bot_events_by_kind"][kind] > 0
+        habits[kind] = rows
+    assert {row[4] for rows in habits.values() for row in rows} == {1}
+    assert all(row[3] for row in habits.pop("known_agent"))
+    assert not any(row[3] for rows in habits.values() for row in rows)
+    assert all(row[0] > 2_000 for row in habits["event_rate"])
+    assert all(row[1] == row[0] < 500 and not row[2] for row in habits["breadth"])
+    assert all(row[0] < 1_000 and row[2] for row in habits["event_burst"])
 
 
 def test_late_and_too_late_lie_on_their_sides_of_the_window(heavy):

@@ -26,9 +26,14 @@ FLAWS: tuple[tuple[str, str], ...] = (
 )
 UNKNOWN_ITEMS = 50
 BOT_AGENTS = ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "python-requests/2.31")
-BOT_VIEWS = (100, 400)
-BURST_VIEWS = (2_200, 3_000)
-BUSY_AGENT = 2
+# Bots are of these kinds in turn, called as the rule that should find them. Two of five name themselves; the others
+# come with a browser's name: one never stops, one walks through the catalogue at an even pace, one grabs in minutes.
+# All lie well beyond what people do, since a bot that nobody can tell from them would be one of them in every number.
+BOT_KINDS = ("known_agent", "known_agent", "event_rate", "breadth", "event_burst")
+BOT_VIEWS = np.array([(100, 400), (100, 400), (2_200, 3_000), (250, 400), (300, 900)])
+_RATE, _BREADTH, _BURST = 2, 3, 4
+BROWSER_AGENT = 2
+BURST_PACE_MS = 250
 
 _HOUR_MS = 3_600_000
 _SECOND_MS = 1_000
@@ -113,23 +118,30 @@ class Robots:
     bot: np.ndarray
     bot_day: np.ndarray
     bot_views: np.ndarray
+    bot_begin: np.ndarray  # share of the day after which a burst begins
     tester: np.ndarray
     tester_day: np.ndarray
 
 
 def plan_robots(config: SimulationConfig) -> Robots:
-    """Two bots of three name themselves and come on up to five days; the third bursts over 2000 views on one day."""
+    """On which days bots and testers come. Bots in a hurry come on one day, others on up to five."""
     rng = config.stream("robots")
     bots = np.arange(config.dirt.bots)
-    bursts = bots % 3 == 2
-    visits = np.where(bursts, 1, rng.integers(1, 6, len(bots)))
+    hurried = np.isin(bots % len(BOT_KINDS), (_RATE, _BURST))
+    visits = np.where(hurried, 1, rng.integers(1, 6, len(bots)))
     bot = np.repeat(bots, np.minimum(visits, config.days))
     keys = np.unique(bot * config.days + rng.integers(0, config.days, len(bot)))
     bot, day = keys // config.days, keys % config.days
-    low, high = np.where(bursts[bot], [[BURST_VIEWS[0]], [BURST_VIEWS[1]]], [[BOT_VIEWS[0]], [BOT_VIEWS[1]]])
+    low, high = BOT_VIEWS[bot % len(BOT_KINDS)].T
     testers = np.repeat(np.arange(config.dirt.testers), 2)
     tests = np.unique(testers * config.days + rng.integers(0, config.days, len(testers)))
-    return Robots(bot, day, rng.integers(low, high + 1), tests // config.days, tests % config.days)
+    views = rng.integers(low, high + 1)
+    return Robots(bot, day, views, rng.random(len(bot)), tests // config.days, tests % config.days)
+
+
+def bot_visitor(people: People, bot: np.ndarray) -> np.ndarray:
+    """Visitor numbers of bots; those of testers follow."""
+    return people.visitors.count + bot
 
 
 def robot_events(
@@ -145,15 +157,23 @@ def robot_events(
     now = np.flatnonzero((robots.bot_day >= days[0]) & (robots.bot_day < days[1]))
     visit = np.repeat(now, robots.bot_views[now])
     bot, open_ms = robots.bot[visit], DAY_MS - _HOUR_MS
+    kind = bot % len(BOT_KINDS)
+    views_before = np.cumsum(robots.bot_views) - robots.bot_views
+    rank = np.arange(len(visit)) - np.searchsorted(visit, visit)
+    at, views = rng.random(len(visit)), robots.bot_views[visit]
+    clock = np.select(
+        [kind == _BREADTH, kind == _BURST],
+        [(rank + at) / views * open_ms, robots.bot_begin[visit] * open_ms + at * views * BURST_PACE_MS],
+        at * open_ms,
+    )
+    item = rng.integers(0, config.items, len(visit))
     zeros = np.zeros(len(visit), dtype=np.int64)
     bots: Columns = {
         "type": np.full(len(visit), TYPE["page_view"]),
-        "occurred": robots.bot_day[visit] * DAY_MS + (rng.random(len(visit)) * open_ms).astype(np.int64),
-        "visitor": people.visitors.count + bot,
-        "item": rng.integers(0, config.items, len(visit)),
-        "context": np.where(
-            bot % 3 == 2, context_of(zeros, zeros + BUSY_AGENT, zeros), CONTEXTS + bot % 3 % len(BOT_AGENTS)
-        ),
+        "occurred": robots.bot_day[visit] * DAY_MS + clock.astype(np.int64),
+        "visitor": bot_visitor(people, bot),
+        "item": np.where(kind == _BREADTH, (views_before[visit] + rank) % config.items, item),
+        "context": np.where(kind < len(BOT_AGENTS), CONTEXTS + kind, context_of(zeros, zeros + BROWSER_AGENT, zeros)),
     }
     test = np.flatnonzero((robots.tester_day >= days[0]) & (robots.tester_day < days[1]))
     steps = ("page_view", "add_to_cart", "checkout", "purchase")
@@ -166,7 +186,7 @@ def robot_events(
     tests: Columns = {
         "type": np.array([TYPE[name] for name in steps])[step],
         "occurred": begin + step * 20 * _SECOND_MS,
-        "visitor": people.visitors.count + config.dirt.bots + robots.tester[row],
+        "visitor": bot_visitor(people, config.dirt.bots + robots.tester[row]),
         "session": people.sessions.count + row,
         "item": np.where(step == steps.index("checkout"), -1, item),
         "quantity": np.where(pays | (step == 1), 1, -1),
@@ -178,4 +198,6 @@ def robot_events(
     events["number"] = next_number + np.arange(len(events["type"]))
     events["received"] = received_after(events["occurred"], rng)
     counts = Counter({"bot_events": len(visit), "test_events": len(row)})
+    for place, name in enumerate(BOT_KINDS):
+        counts[f"bot_events_{name}"] += int((kind == place).sum())
     return events, counts, next_number + len(events["type"])

@@ -13,16 +13,16 @@ import pyarrow as pa
 from trasos_assets.landing.simulator.baskets import Lines, fill_baskets
 from trasos_assets.landing.simulator.config import DAY_MS, SimulationConfig
 from trasos_assets.landing.simulator.dirt import plan_robots, robot_events, soil
-from trasos_assets.landing.simulator.events import COLUMNS, TYPE, Columns, joined
-from trasos_assets.landing.simulator.journeys import Chunk, Journeys
+from trasos_assets.landing.simulator.events import COLUMNS, Columns, joined
+from trasos_assets.landing.simulator.journeys import Journeys
 from trasos_assets.landing.simulator.people import People, plan_people
 from trasos_assets.landing.simulator.shop import BRANDS, CATEGORIES, SEASONS, Shop, open_shop, stock_by_day
+from trasos_assets.landing.simulator.tally import Tally
 from trasos_assets.landing.simulator.traffic import CAMPAIGNS, CHANNELS
 from trasos_assets.landing.simulator.truth import (
     ARMS,
     DEFINITIONS,
     EXPERIMENT,
-    Tally,
     Truth,
     dirt_truth,
     plan_truth,
@@ -121,16 +121,6 @@ def _land_spend(config: SimulationConfig, people: People, writer: LandingWriter)
     return pence
 
 
-def _count(tally: Tally, chunk: Chunk, buys: np.ndarray) -> None:
-    events = chunk.events
-    tally.types += np.bincount(events["type"], minlength=len(tally.types))
-    tally.funnel += [int(step.sum()) for step in (chunk.viewed, chunk.carted, chunk.checked_out, buys)]
-    recommended = events["request"] >= 0
-    tally.recommended_clicks += int((recommended & (events["type"] == TYPE["click"])).sum())
-    tally.requests += int((recommended & (events["type"] == TYPE["impression"]) & (events["position"] == 1)).sum())
-    tally.orders_with_clicked_item += chunk.orders_with_clicked_item
-
-
 def _land_events(
     config: SimulationConfig,
     shop: Shop,
@@ -142,7 +132,7 @@ def _land_events(
     """Events and assignments, chunk by chunk; what lands after a chunk's days waits for its own."""
     journeys = Journeys(config, shop, people, lines)
     robots = plan_robots(config)
-    tally, dirt = Tally.empty(), Counter()
+    tally, dirt = Tally.empty(config), Counter()
     sessions = people.sessions
     waiting: Columns = joined([], COLUMNS)
     number = 1
@@ -150,7 +140,7 @@ def _land_events(
         begin, end = np.searchsorted(sessions.day, (begin_day, end_day)).tolist()
         chunk = journeys.expand(begin, end, part, number)
         number += len(chunk.events["type"])
-        _count(tally, chunk, sessions.order[begin:end] >= 0)
+        tally.add(people, chunk, sessions.order[begin:end] >= 0, end_day)
 
         rng = config.stream("dirt", part)
         soiled, counts, number = soil(config, chunk.events, number, len(shop.item_ids), rng)
@@ -199,8 +189,8 @@ def simulate(config: SimulationConfig, out: Path, progress: Progress | None = No
     truth = Truth(
         config=config.as_dict(),
         planted=planted_truth(config, shop),
-        realised={**plan_truth(config, shop, people, lines, spend), **tally.realised()},
-        dirt=dirt_truth(config, dirt),
+        realised={**plan_truth(config, shop, people, lines, spend), **tally.realised(config)},
+        dirt=dirt_truth(config, people, dirt),
         lines=dict(writer.lines),
         definitions=DEFINITIONS,
     )

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from trasos_assets.contracts.landing import EVENT_TYPES
 from trasos_assets.landing.simulator.baskets import Lines
 from trasos_assets.landing.simulator.config import SimulationConfig
-from trasos_assets.landing.simulator.dirt import FLAWS
+from trasos_assets.landing.simulator.dirt import BOT_KINDS, FLAWS, bot_visitor
 from trasos_assets.landing.simulator.people import People
 from trasos_assets.landing.simulator.shop import Shop
 from trasos_assets.landing.simulator.traffic import CAMPAIGNS, CHANNELS
+from trasos_assets.landing.streams import put_in_place
 
 EXPERIMENT = "recommender"
 ARMS = ("holdout", "treatment")
@@ -41,6 +41,10 @@ DEFINITIONS = {
     ),
     "revenue": "Gross sums every purchase line, the delivery service included; net = gross - cancelled.",
     "funnel": "Sessions of people that viewed an item, then added to the cart, then checked out, then purchased.",
+    "traffic_by_day": (
+        "People with any event on the day and sessions with an event on it: a session over midnight counts on both "
+        "days, a cancellation belongs to no session."
+    ),
     "affinities": (
         "Whoever buys item_id is led to also_item_id in the same order with the planted probability. Counted over all "
         "orders placed; lift = P(both) / (P(one) P(other))."
@@ -49,6 +53,7 @@ DEFINITIONS = {
         "Every kind but late adds lines: a platform that takes each for what it is finds the realised values again. "
         "Unknown items are accepted page_views; malformed lines are counted by the reason of their quarantine."
     ),
+    "bots_by_kind": "A kind is called as the rule that should find its bots; their events are page_views.",
     "spend": "Cost by channel as landed; new_customers by the channel of the session of the first valid order.",
 }
 
@@ -68,7 +73,7 @@ class Truth:
         """Write as JSON with sorted keys: the same truth, the same bytes."""
         hidden = path.with_name(f".{path.name}.part")
         hidden.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        hidden.replace(path)
+        put_in_place(hidden, path)
 
     @staticmethod
     def read(path: Path) -> Truth:
@@ -246,40 +251,10 @@ def plan_truth(config: SimulationConfig, shop: Shop, people: People, lines: Line
     }
 
 
-@dataclass
-class Tally:
-    """What is counted while events are made, chunk by chunk."""
-
-    types: np.ndarray
-    funnel: np.ndarray  # sessions that viewed, carted, checked out, purchased
-    orders_with_clicked_item: int = 0
-    recommended_clicks: int = 0
-    requests: int = 0
-
-    @staticmethod
-    def empty() -> Tally:
-        """Nothing counted yet."""
-        return Tally(np.zeros(len(EVENT_TYPES), dtype=np.int64), np.zeros(4, dtype=np.int64))
-
-    def realised(self) -> dict[str, Any]:
-        """Counts by name."""
-        types = dict(zip(EVENT_TYPES, self.types.tolist(), strict=True))
-        steps = ("view", "cart", "checkout", "purchase")
-        return {
-            "events": int(self.types.sum()),
-            "events_by_type": types,
-            "funnel_sessions": dict(zip(steps, self.funnel.tolist(), strict=True)),
-            "recommendations": {
-                "requests": self.requests,
-                "impressions": types["impression"],
-                "clicks": self.recommended_clicks,
-                "orders_with_item_clicked_in_session": self.orders_with_clicked_item,
-            },
-        }
-
-
-def dirt_truth(config: SimulationConfig, counts: Mapping[str, int]) -> dict[str, Any]:
-    """Exact numbers of soiled and added lines, and the quarantine that they lead to."""
+def dirt_truth(config: SimulationConfig, people: People, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Exact numbers of soiled and added lines, and the quarantine that they lead to; who the bots are, by kind."""
+    bots = np.arange(config.dirt.bots)
+    kinds = {kind: [place for place, name in enumerate(BOT_KINDS) if name == kind] for kind in sorted(set(BOT_KINDS))}
     reasons: Counter[str] = Counter()
     for flaw, reason in FLAWS:
         reasons[reason] += counts.get(flaw, 0)
@@ -295,5 +270,12 @@ def dirt_truth(config: SimulationConfig, counts: Mapping[str, int]) -> dict[str,
         "malformed_by_flaw": {flaw: counts.get(flaw, 0) for flaw, _ in FLAWS},
         "quarantined_by_reason": {**reasons, "too_late": counts.get("too_late", 0)},
         "bots": config.dirt.bots,
+        "bot_events_by_kind": {kind: counts.get(f"bot_events_{kind}", 0) for kind in kinds},
+        "bot_visitors_by_kind": {
+            kind: [
+                f"v{number}" for number in bot_visitor(people, bots[np.isin(bots % len(BOT_KINDS), places)]).tolist()
+            ]
+            for kind, places in kinds.items()
+        },
         "testers": config.dirt.testers,
     }

@@ -23,6 +23,7 @@ from trasos_assets.landing.simulator.dirt import BOT_AGENTS, UNKNOWN_ITEMS
 from trasos_assets.landing.simulator.events import Columns
 from trasos_assets.landing.simulator.journeys import SLOTS
 from trasos_assets.landing.simulator.traffic import AGENTS, CAMPAIGNS, CHANNELS, COUNTRIES
+from trasos_assets.landing.streams import put_in_place
 
 # Level 1 is three times as fast as the default 6 and its files a quarter larger.
 GZIP_LEVEL = 1
@@ -109,7 +110,7 @@ def _compress(target: Path, pieces: list[memoryview]) -> None:
         for piece in pieces:
             file.write(packer.compress(piece))
         file.write(packer.flush())
-    hidden.replace(target)
+    put_in_place(hidden, target)
 
 
 class LandingWriter:
