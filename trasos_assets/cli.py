@@ -4,56 +4,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from trasos_assets.settings import Settings, get_settings
+from trasos_assets.commands import quarantine
+from trasos_assets.commands.terminal import DAY as _DAY
+from trasos_assets.commands.terminal import Format, console, errors, ingest_shown
+from trasos_assets.commands.terminal import fail as _fail
+from trasos_assets.commands.terminal import progress as _progress
+from trasos_assets.commands.terminal import settings_or_fail as _settings
+from trasos_assets.commands.terminal import teller as _teller
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console()
-errors = Console(stderr=True)
-
-_DAY = ["%Y-%m-%d"]
-
-
-class Format(StrEnum):
-    """How ``trasos query`` prints."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
-def _fail(message: str) -> typer.Exit:
-    errors.print(f"[red]error[/] {escape(message)}", soft_wrap=True)
-    return typer.Exit(1)
-
-
-def _settings() -> Settings:
-    try:
-        return get_settings()
-    except ValidationError as error:
-        raise _fail("; ".join(f"TRASOS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())) from error
-
-
-def _progress() -> Progress:
-    what = (SpinnerColumn(), TextColumn("{task.description}"))
-    how_far = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*what, *how_far, console=errors, transient=True)
-
-
-def _teller(bars: Progress, what: str) -> Callable[[str, int, int], None]:
-    task = bars.add_task(what)
-    return lambda stage, done, total: bars.update(task, description=stage, completed=done, total=total)
+app.add_typer(quarantine.app, name="quarantine")
 
 
 @app.command()
@@ -142,21 +109,7 @@ def run(
         definitions = assembled()
         store = open_lake(settings)
     with _progress() as bars:
-        task = bars.add_task("looking at landing", total=None)
-
-        def announce(planned: Any) -> None:
-            days = f" {planned.first} to {planned.last}" if planned.first else ""
-            errors.print(f"[bold]{planned.job}[/]{days}: {len(planned.assets)} tables, {planned.why}")
-            bars.update(task, description=planned.job, completed=0, total=len(planned.assets))
-
-        def listen(what: str, text: str) -> None:
-            if what == "STEP_START":
-                bars.update(task, description=text)
-            elif what == "MESSAGE":
-                errors.print(f"[yellow]{escape(text)}[/]")
-            else:
-                bars.advance(task)
-
+        announce, listen = ingest_shown(bars)
         try:
             rebuild = (first.date(), last.date()) if first and last else None
             outcome = ingest(

@@ -53,7 +53,25 @@ def _optional(name: str, type_: str, description: str, *, pii: bool = False) -> 
 
 
 def _not_empty(value: Any) -> Any:
-    return (value != "").fill_null(True)
+    return (value.strip() != "").fill_null(True)
+
+
+def _given(value: Any) -> Any:
+    return value.notnull() & _not_empty(value)
+
+
+def _amount_fits(t: Any) -> Any:
+    """Rows whose quantity times price is no larger than two lines within their limits could make it.
+
+    Money columns hold 14 digits before the point: one absurd line more could stop the tables that add it up.
+    """
+    amount = t.quantity.cast("float64") * t.unit_price.cast("float64")
+    return (amount.abs() <= float(MAX_QUANTITY * MAX_PRICE)).fill_null(True)
+
+
+def _as_it_is(t: Any) -> Any:
+    """Every row: what breaks the rule is odd, but nothing downstream leans on it."""
+    return t.line.notnull()
 
 
 EVENT = LandingFormat(
@@ -85,31 +103,31 @@ EVENT = LandingFormat(
     (
         Rule("unknown_event_type", lambda t: t.event_type.isin(EVENT_TYPES)),
         Rule("no_visitor_or_customer", lambda t: t.visitor_id.notnull() | t.customer_id.notnull()),
-        Rule("occurred_after_received", lambda t: t.occurred_at <= t.received_at),
+        Rule("occurred_after_received", lambda t: t.occurred_at <= t.received_at, waivable=_as_it_is),
         Rule("quantity_not_positive", lambda t: t.quantity > 0),
-        Rule("quantity_absurd", lambda t: t.quantity <= MAX_QUANTITY),
+        Rule("quantity_absurd", lambda t: t.quantity <= MAX_QUANTITY, waivable=_amount_fits),
         Rule("negative_unit_price", lambda t: t.unit_price >= 0),
-        Rule("unit_price_absurd", lambda t: t.unit_price <= MAX_PRICE),
+        Rule("unit_price_absurd", lambda t: t.unit_price <= MAX_PRICE, waivable=_amount_fits),
         Rule("position_not_positive", lambda t: t.position > 0),
         Rule(
             "incomplete_order_line",
             lambda t: (
                 ~t.event_type.isin(ORDER_EVENTS)
-                | (t.order_id.notnull() & t.item_id.notnull() & t.quantity.notnull() & t.unit_price.notnull())
+                | (_given(t.order_id) & _given(t.item_id) & t.quantity.notnull() & t.unit_price.notnull())
             ),
         ),
         Rule(
             "incomplete_impression",
-            lambda t: (t.event_type != "impression") | (t.request_id.notnull() & t.item_id.notnull()),
+            lambda t: (t.event_type != "impression") | (_given(t.request_id) & _given(t.item_id)),
         ),
         Rule(
             "login_without_customer",
             lambda t: (t.event_type != "login") | (t.customer_id.notnull() & t.visitor_id.notnull()),
         ),
-        Rule("event_id_too_long", lambda t: t.event_id.length() <= MAX_ID_LENGTH),
+        Rule("event_id_too_long", lambda t: t.event_id.length() <= MAX_ID_LENGTH, waivable=_as_it_is),
         Rule(
             "empty_id",
-            lambda t: (t.event_id != "") & _not_empty(t.visitor_id) & _not_empty(t.customer_id),
+            lambda t: _not_empty(t.event_id) & _not_empty(t.visitor_id) & _not_empty(t.customer_id),
         ),
     ),
 )
@@ -132,8 +150,9 @@ CATALOGUE = LandingFormat(
     (
         Rule("unknown_kind", lambda t: t.kind.isin(("product", "service"))),
         Rule("negative_price", lambda t: t.price >= 0),
+        Rule("price_absurd", lambda t: t.price <= MAX_PRICE),
         Rule("negative_stock", lambda t: t.stock >= 0),
-        Rule("empty_id", lambda t: t.item_id != ""),
+        Rule("empty_id", lambda t: _not_empty(t.item_id)),
     ),
 )
 
@@ -160,7 +179,7 @@ ASSIGNMENT = LandingFormat(
         Column("arm", TEXT, "The arm, e.g. control."),
         Column("assigned_at", TIMESTAMP, "When the unit was first assigned (UTC)."),
     ),
-    (Rule("empty_id", lambda t: (t.unit_id != "") & (t.experiment != "") & (t.arm != "")),),
+    (Rule("empty_id", lambda t: _not_empty(t.unit_id) & _not_empty(t.experiment) & _not_empty(t.arm)),),
 )
 
 FORMATS: dict[str, LandingFormat] = {f.dataset: f for f in (EVENT, CATALOGUE, MARKETING_SPEND, ASSIGNMENT)}

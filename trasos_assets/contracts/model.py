@@ -56,11 +56,15 @@ class Rule:
 
     ``holds`` maps a table to a boolean column; null counts as "holds", because a column's own ``nullable`` speaks of
     nulls. ``name`` is the reason a person reads in the quarantine, so it names the fault: ``negative_unit_price``.
+
+    ``waivable`` maps a table to the rows that stay usable downstream without the rule: in those, a release from the
+    quarantine may waive it. A rule without it is never waived.
     """
 
     name: str
     holds: Callable[[Any], Any]  # ibis.Table to ibis.Value, but Ibis types columns without their operators
     description: str = ""
+    waivable: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What becomes of every landed event line: accepted, duplicate or quarantined, with all its reasons.
 
-The answer depends on the lines alone, not on the order or the files in which they came.
+The answer depends on the lines and on the releases from the quarantine, not on the order or the files in which lines
+came.
 """
 
 # Ibis types every column of a table as the bare Column, without the methods of its type.
@@ -8,12 +9,14 @@ The answer depends on the lines alone, not on the order or the files in which th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import ibis
 
 from trasos_assets.contracts.landing import EVENT, LandingFormat
 from trasos_assets.contracts.model import Rule
+from trasos_assets.trust.releases import TOO_LATE, Release, read_again_on, waived_on
 
 UNREAD = ("malformed", "line_too_long", "nested_too_deep")
 """Problems of lines none of whose fields could be read (``landing.parse`` names them)."""
@@ -25,28 +28,71 @@ _TIME_WIDTH = len("2026-01-31 23:59:59.000000")
 
 
 def _reason(holds: ibis.Value, name: str) -> ibis.Value:
-    return ibis.ifelse(holds.fill_null(True), "", name + ",")
+    return ibis.ifelse(holds.fill_null(True), ibis.null("string"), name)
 
 
-def row_reasons(raw: ibis.Table, landing: LandingFormat, *, currency: str, further: Iterable[Rule] = ()) -> ibis.Value:
-    """Every rule that a raw line breaks, comma separated in the order of the format; null if it breaks none.
+@dataclass(frozen=True)
+class Verdict:
+    """What the row rules say of every line, as columns of the raw table that they were asked of.
+
+    ``reasons`` and ``waived`` are comma separated in the order of the format and null if empty; ``released_on`` is the
+    day of the last release that the line needed, null if it needed none or is refused all the same.
+    """
+
+    reasons: ibis.Value
+    waived: ibis.Value
+    released_on: ibis.Value
+
+
+def _listed(parts: Sequence[ibis.Value]) -> ibis.Value:
+    """The parts that are not null, comma separated; null if there are none."""
+    return ibis.literal(",").join(parts).nullif("")
+
+
+def judge(
+    raw: ibis.Table,
+    landing: LandingFormat,
+    *,
+    currency: str,
+    further: Iterable[Rule] = (),
+    releases: Sequence[Release] = (),
+) -> Verdict:
+    """Every rule that a raw line breaks, and which of them a release has waived.
 
     A line that could not be read is judged by ``problems`` alone, since its columns are null for that reason only.
     """
     unread = raw.problems.isin(UNREAD).fill_null(False)
-    missing = [
+    broken = [
         _reason(raw[name].notnull() | raw.problems.contains(f"invalid_{name}").fill_null(False), f"missing_{name}")
         for name in landing.required
     ]
-    rules = [_reason(rule.holds(raw), rule.name) for rule in (*landing.rules, *further)]
+    waived, days = [], []
+    for rule in (*landing.rules, *further):
+        holds = rule.holds(raw).fill_null(True)
+        day = waived_on(raw, rule, releases)
+        if day is not None:
+            day = ibis.ifelse(holds, ibis.null("date"), day)
+            waived.append(ibis.ifelse(day.notnull(), rule.name, ibis.null("string")))
+            days.append(day)
+            holds = holds | day.notnull()
+        broken.append(_reason(holds, rule.name))
     if any(column.name == "currency" for column in landing.columns):
-        rules.append(_reason(raw.currency == currency, "foreign_currency"))
-    broken: ibis.Value = ibis.literal("")
-    for part in (*missing, *rules):
-        broken = broken + part
-    judged = ibis.ifelse(unread, "", broken)
-    listed = ibis.ifelse(raw.problems.isnull(), "", raw.problems + ",") + judged
-    return listed.re_replace(",$", "").nullif("")
+        broken.append(_reason(raw.currency == currency, "foreign_currency"))
+    judged = ibis.ifelse(unread, ibis.null("string"), _listed(broken))
+    reasons = _listed([raw.problems, judged])
+    again = read_again_on(raw, releases)
+    days += [] if again is None else [again]
+    released = ibis.greatest(*days) if days else ibis.null("date")
+    return Verdict(
+        reasons,
+        _listed(waived) if waived else ibis.null("string"),
+        ibis.ifelse(reasons.isnull(), released, ibis.null("date")),
+    )
+
+
+def row_reasons(raw: ibis.Table, landing: LandingFormat, *, currency: str, further: Iterable[Rule] = ()) -> ibis.Value:
+    """Every rule that a raw line breaks, comma separated in the order of the format; null if it breaks none."""
+    return judge(raw, landing, currency=currency, further=further).reasons
 
 
 def _lateness(late_days: int, first_day: object) -> tuple[Rule, ...]:
@@ -55,30 +101,41 @@ def _lateness(late_days: int, first_day: object) -> tuple[Rule, ...]:
         Rule("occurred_after_its_folder", lambda t: t.occurred_day <= t.day),
         Rule("before_first_day", lambda t: t.occurred_day >= ibis.literal(first_day, type="date")),
         Rule(
-            "too_late",
+            TOO_LATE,
             lambda t: (t.received_at <= t.occurred_at + late) & (t.day <= (t.occurred_day + late).cast("date")),
+            # The row is whole, and its day can be built again: clean_events looks for it where it was received.
+            waivable=lambda t: t.occurred_day.notnull(),
         ),
     )
 
 
-def event_keys(raw_events: ibis.Table, *, late_days: int, currency: str, first_day: object) -> ibis.Table:
+def rules_of(landing: LandingFormat) -> tuple[Rule, ...]:
+    """Every rule of a data set by name, those that depend on settings with settings that do not matter."""
+    return (*landing.rules, *(_lateness(0, "2000-01-01") if landing is EVENT else ()))
+
+
+def event_keys(
+    raw_events: ibis.Table, *, late_days: int, currency: str, first_day: object, releases: Sequence[Release] = ()
+) -> ibis.Table:
     """Identity and broken rules of every raw line: the slim table that duplicates are found in (EVENT_KEYS).
 
-    ``payload_hash`` covers every field but ``received_at``: a redelivery differs in nothing else.
+    ``payload_hash`` covers every field but ``received_at``: a redelivery differs in nothing else. ``releases`` are
+    those of events that touch the days; others change nothing.
     """
     fields = [column.name for column in EVENT.columns if column.name != "received_at"]
-    payload: ibis.Value = ibis.literal("")
-    for name in fields:
-        payload = payload + raw_events[name].cast("string").fill_null("\u0001") + "\u0002"
-    payload = payload + raw_events.extra.fill_null("")
-    reasons = row_reasons(raw_events, EVENT, currency=currency, further=_lateness(late_days, first_day))
+    texts = [raw_events[name].cast("string").fill_null("\u0001") for name in fields]
+    payload = ibis.literal("\u0002").join([*texts, raw_events.extra.fill_null("")])
+    further = _lateness(late_days, first_day)
+    verdict = judge(raw_events, EVENT, currency=currency, further=further, releases=releases)
     return raw_events.select(
         *_LINE,
         "event_id",
         payload_hash=payload.hexdigest("md5"),
         received_at="received_at",
         occurred_day="occurred_day",
-        reasons=reasons,
+        reasons=verdict.reasons,
+        waived=verdict.waived,
+        released_on=verdict.released_on,
     )
 
 
@@ -110,7 +167,9 @@ def event_states(event_keys: ibis.Table, *, dedup_days: int) -> ibis.Table:
         else_=ACCEPTED,
     )
     reasons = ibis.ifelse(joined.reasons.isnull() & lost & joined.conflict, CONFLICT, joined.reasons)
-    return joined.select(*_LINE, "event_id", "occurred_day", state=state, reasons=reasons)
+    released = ibis.ifelse(reasons.isnull(), joined.released_on, ibis.null("date"))
+    kept = (*_LINE, "event_id", "occurred_day", "waived")
+    return joined.select(*kept, state=state, reasons=reasons, released_on=released)
 
 
 def _line_of(raw: ibis.Table, landing: LandingFormat) -> ibis.Value:
@@ -127,10 +186,10 @@ def quarantined_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis
 
 
 def accepted_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:
-    """The raw rows of accepted events, their day the day they happened."""
-    accepted = event_states.filter(event_states.state == ACCEPTED).select(*_LINE)
+    """The raw rows of accepted events, their day the day they happened, with the rules that were waived for them."""
+    accepted = event_states.filter(event_states.state == ACCEPTED).select(*_LINE, "waived")
     fields = [column.name for column in EVENT.columns]
-    return raw_events.semi_join(accepted, _LINE).select(*fields, day="occurred_day")
+    return raw_events.inner_join(accepted, _LINE).select(*fields, "waived", day="occurred_day")
 
 
 def quarantined_records(raw: ibis.Table, landing: LandingFormat, *, currency: str) -> ibis.Table:
@@ -143,4 +202,4 @@ def quarantined_records(raw: ibis.Table, landing: LandingFormat, *, currency: st
 def accepted_records(raw: ibis.Table, landing: LandingFormat, *, currency: str) -> ibis.Table:
     """Rows of another landed data set that break no rule, with where they came from."""
     judged = raw.mutate(reasons=row_reasons(raw, landing, currency=currency))
-    return judged.filter(judged.reasons.isnull()).drop("reasons", "problems", "extra", "raw")
+    return judged.filter(judged.reasons.isnull()).select(*_LINE, *(column.name for column in landing.columns))

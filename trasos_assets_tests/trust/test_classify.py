@@ -25,7 +25,7 @@ from trasos_assets.contracts.landing import CATALOGUE, EVENT_TYPES
 from trasos_assets.contracts.model import Contract
 from trasos_assets.contracts.schema import violations
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.trust.bots import with_bot_rule
+from trasos_assets.settings import Settings
 from trasos_assets.trust.classify import (
     accepted_events,
     accepted_records,
@@ -34,6 +34,7 @@ from trasos_assets.trust.classify import (
     quarantined_events,
     quarantined_records,
 )
+from trasos_assets.trust.marks import marked_events
 from trasos_assets_tests.conftest import Backend, MakeTable, make_table, new_backend
 from trasos_assets_tests.trust.events import DAY, NOON, line, unread
 
@@ -245,7 +246,8 @@ def test_a_source_that_gives_one_id_to_a_hundred_thousand_events_does_not_stop_t
         "CREATE TABLE keys AS SELECT DATE '2026-03-01' + (i % 20)::INTEGER AS day, 'f' || i % 20 AS file_hash, "
         "i AS line, 'null' AS event_id, md5((i % 7)::VARCHAR) AS payload_hash, "
         "TIMESTAMP '2026-03-01' + INTERVAL (i) SECOND AS received_at, "
-        "DATE '2026-03-01' AS occurred_day, NULL::VARCHAR AS reasons FROM range(100_000) r(i)"
+        "DATE '2026-03-01' AS occurred_day, NULL::VARCHAR AS reasons, NULL::VARCHAR AS waived, "
+        "NULL::DATE AS released_on FROM range(100_000) r(i)"
     )
     states = event_states(backend.table("keys"), dedup_days=7)
     counts = Counter(states.to_pyarrow()["state"].to_pylist())
@@ -374,7 +376,9 @@ def test_read_is_accepted_and_duplicate_and_quarantined_for_every_file(backend: 
     assert counts == {"f1": {"accepted": 2, "duplicate": 1, "quarantined": 3}, "f2": {"quarantined": 1}}
 
 
-def test_every_table_made_of_raw_events_keeps_its_contract(table: MakeTable, store: LakeStore) -> None:
+def test_every_table_made_of_raw_events_keeps_its_contract(
+    table: MakeTable, store: LakeStore, settings: Settings
+) -> None:
     raw = table(RAW_EVENTS, MIXED)
     days = [DAY - timedelta(days=2), DAY]
 
@@ -387,7 +391,7 @@ def test_every_table_made_of_raw_events_keeps_its_contract(table: MakeTable, sto
     keys = published(EVENT_KEYS, event_keys(raw, late_days=3, currency="GBP", first_day=FIRST_DAY))
     states = published(EVENT_STATES, event_states(keys, dedup_days=7))
     refused = published(QUARANTINED_EVENTS, quarantined_events(raw, states)).order_by("line").to_pyarrow().to_pylist()
-    clean = published(CLEAN_EVENTS, with_bot_rule(accepted_events(raw, states), events_per_day=100))
+    clean = published(CLEAN_EVENTS, marked_events(accepted_events(raw, states), settings))
     assert [(row["line"], row["reasons"]) for row in refused] == [
         (3, "conflicting_duplicate"),
         (4, "quantity_not_positive"),

@@ -12,6 +12,7 @@ from trasos_assets.contracts.engineering import (
     IDENTITIES,
     ITEM_CATALOGUE,
     QUARANTINED_RECORDS,
+    RESTATEMENTS,
     SPEND,
     WATERMARK,
 )
@@ -20,6 +21,7 @@ from trasos_assets.lake.table import WARN, TableCheck, table
 from trasos_assets.landing import snapshots
 from trasos_assets.settings import get_settings
 from trasos_assets.trust import classify, identity
+from trasos_assets.trust import restatements as restated
 
 FRESH_DAYS = 2
 
@@ -72,6 +74,12 @@ def assignments(raw_assignments: ibis.Table) -> ibis.Table:
 def identities(clean_events: ibis.Table) -> ibis.Table:
     """Which customer a visitor was, and when."""
     return identity.identities(clean_events)
+
+
+@table(RESTATEMENTS)
+def restatements(clean_events: ibis.Table, event_states: ibis.Table, identities: ibis.Table) -> ibis.Table:
+    """What late events did to the numbers of their days."""
+    return restated.restatements(clean_events, event_states, identities)
 
 
 @table(WATERMARK)

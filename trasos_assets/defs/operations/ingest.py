@@ -15,10 +15,12 @@ from trasos_assets.contracts.engineering import LANDING_LEDGER
 from trasos_assets.defs.operations import plan
 from trasos_assets.defs.operations.instance import PROCESS_TAG, close_dead_runs
 from trasos_assets.defs.operations.progress import Listener, listening
+from trasos_assets.defs.operations.releases import report_releases
 from trasos_assets.lake.days import every_day, first_day
 from trasos_assets.lake.format import open_format
 from trasos_assets.lake.store import LakeError, LakeStore
-from trasos_assets.landing.ledger import Stock, rows_in_trouble, settle, take_stock
+from trasos_assets.landing.ledger import Stock, imbalance_in_words, read_ledger, rows_in_trouble, settle, take_stock
+from trasos_assets.landing.releases import pending_releases, settle_releases
 from trasos_assets.settings import Settings
 
 Announce = Callable[[plan.PlannedRun], None]
@@ -91,6 +93,7 @@ def ingest(
     settings: Settings,
     *,
     rebuild: tuple[date, date] | None = None,
+    tables: bool = True,
     announce: Announce | None = None,
     listener: Listener | None = None,
 ) -> IngestOutcome:
@@ -102,6 +105,7 @@ def ingest(
         store: the lake.
         settings: this installation's settings.
         rebuild: first and last day to be built again whatever happened; all tables after them too.
+        tables: whether the tables without partitions follow those by day.
         announce: called with every run before it starts.
         listener: called with the steps of the runs.
 
@@ -120,7 +124,9 @@ def ingest(
     # A second ingest would plan the same work, and its checks would meet tables that the first is about to replace.
     with store.writing("ingest", on_wait=tell):
         close_dead_runs(instance)
-        return _ingest(definitions, instance, store, settings, rebuild=rebuild, announce=announce, listener=listener)
+        return _ingest(
+            definitions, instance, store, settings, rebuild=rebuild, tables=tables, announce=announce, listener=listener
+        )
 
 
 def _ingest(
@@ -130,6 +136,7 @@ def _ingest(
     settings: Settings,
     *,
     rebuild: tuple[date, date] | None,
+    tables: bool,
     announce: Announce | None,
     listener: Listener | None,
 ) -> IngestOutcome:
@@ -156,7 +163,9 @@ def _ingest(
             run_id = done
         return run_id
 
-    if carry_out(plan.raw_runs(store, stock.pending, days)) is None:
+    releases = pending_releases(store)
+    report_releases(instance, store, changed=bool(releases))
+    if carry_out(plan.raw_runs(store, stock.pending, days, releases=releases)) is None:
         return outcome
     unfinished = plan.unfinished_days(graph, instance)
     standing = plan.standings(instance, plan.BY_DAY_NAMES)
@@ -165,14 +174,21 @@ def _ingest(
         settings,
         stock.pending,
         days,
+        releases=releases,
         outdated=plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES),
         rebuild=unfinished | set(every_day(*rebuild) if rebuild else ()),
     )
     run_id = carry_out(by_day)
     if run_id is None:
         return outcome
-    if stock.pending:
-        settle(store, [row["delivery"] for row in stock.pending], run_id=run_id)
+    if stock.pending or by_day:
+        settle(store, [row["delivery"] for row in stock.pending], run_id=run_id, days=plan.days_of(by_day))
+        report_balance(instance, store)
+    if releases:
+        settle_releases(store, {release.release_id for release in releases})
+        report_releases(instance, store, changed=True)
+    if not tables:
+        return outcome
     names = [key.path[-1] for key in graph.materializable_asset_keys]
     last = plan.table_run(
         graph,
@@ -212,3 +228,18 @@ def report_ledger(instance: dg.DagsterInstance, stock: Stock, settings: Settings
                 },
             )
         )
+
+
+def report_balance(instance: dg.DagsterInstance, store: LakeStore) -> None:
+    """Record whether the rows of every taken file add up, after the ledger was settled."""
+    unbalanced = imbalance_in_words(read_ledger(store))
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(LANDING_LEDGER.name),
+            check_name="every_file_adds_up",
+            passed=unbalanced is None,
+            metadata={},
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=unbalanced,
+        )
+    )

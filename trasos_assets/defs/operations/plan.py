@@ -15,19 +15,35 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from trasos_assets.contracts import CONTRACTS
-from trasos_assets.contracts.engineering import RAW_ASSIGNMENTS, RAW_CATALOGUE, RAW_EVENTS, RAW_MARKETING_SPEND
+from trasos_assets.contracts.engineering import (
+    EVENT_KEYS,
+    EVENT_STATES,
+    RAW_ASSIGNMENTS,
+    RAW_CATALOGUE,
+    RAW_EVENTS,
+    RAW_MARKETING_SPEND,
+)
+from trasos_assets.defs.operations.releases import days_to_read_again, event_days, record_days
 from trasos_assets.lake.days import contiguous, every_day
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.warehouse import warehouse_serves
 from trasos_assets.landing.ledger import Row, taken_days
+from trasos_assets.landing.releases import lateness_waivers
 from trasos_assets.settings import Settings
+from trasos_assets.trust.releases import Release
 from trasos_assets.trust.restate import affected_days
 
 RAW = {c.name.removeprefix("raw_"): c for c in (RAW_EVENTS, RAW_CATALOGUE, RAW_MARKETING_SPEND, RAW_ASSIGNMENTS)}
 RAW_NAMES = tuple(contract.name for contract in RAW.values())
 BY_DAY_NAMES = tuple(c.name for c in CONTRACTS.values() if c.partitioned and c.name not in RAW_NAMES)
 RECORDS_BY_DAY = "quarantined_records"
+EVENTS_FIRST = ({EVENT_KEYS.name}, {EVENT_STATES.name})
+"""Tables that those after them read on other days too: built over all ranges of days before the next."""
+
 WEEKLY_TAG = ("trasos/cadence", "weekly")
+
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -45,10 +61,18 @@ class PlannedRun:
         """Run tags that carry the range of days."""
         if self.first is None or self.last is None:
             return {}
-        return {
-            "dagster/asset_partition_range_start": self.first.isoformat(),
-            "dagster/asset_partition_range_end": self.last.isoformat(),
-        }
+        return {_RANGE_START: self.first.isoformat(), _RANGE_END: self.last.isoformat()}
+
+
+def days_of(runs: Iterable[PlannedRun | dg.DagsterRun]) -> set[date]:
+    """The days that some runs, planned or carried out, go over."""
+    ranges = [(run.tags.get(_RANGE_START), run.tags.get(_RANGE_END)) for run in runs]
+    return {
+        day
+        for first, last in ranges
+        if first and last
+        for day in every_day(date.fromisoformat(first), date.fromisoformat(last))
+    }
 
 
 def _ranges(needs: Mapping[str, set[date]], job: str, why: str) -> list[PlannedRun]:
@@ -69,18 +93,28 @@ def lake_days(store: LakeStore, pending: Sequence[Row], first: date) -> list[dat
     return every_day(first, max(known)) if known else []
 
 
-def raw_runs(store: LakeStore, pending: Sequence[Row], days: Sequence[date]) -> list[PlannedRun]:
-    """Stage one: raw tables over the received days of new files, and over days that were never published."""
+def raw_runs(
+    store: LakeStore, pending: Sequence[Row], days: Sequence[date], *, releases: Sequence[Release] = ()
+) -> list[PlannedRun]:
+    """Stage one: raw tables over the received days of new files, over days that were never published, and over days
+    with lines that releases from the quarantine ask to read again.
+    """
     needs = {}
     for dataset, contract in RAW.items():
         landed = {row["received_day"] for row in pending if row["dataset"] == dataset}
         # Every day has events, if only none; reference data has the days on which it came.
         expected = set(days) if contract is RAW_EVENTS else taken_days(store, dataset)
-        wanted = landed | (expected - set(store.days(contract)))
+        again = days_to_read_again(store, contract, [r for r in releases if r.dataset == dataset])
+        wanted = landed | again | (expected - set(store.days(contract)))
         if wanted:
             needs[contract.name] = wanted
-    files = len(pending)
-    return _ranges(needs, "ingest_raw", f"{files} new file{'s' if files != 1 else ''} landed")
+    landed = f"{len(pending)} new file{'s' if len(pending) != 1 else ''}" if pending else ""
+    return _ranges(needs, "ingest_raw", _why(landed, releases))
+
+
+def _why(landed: str, releases: Sequence[Release]) -> str:
+    released = f"{len(releases)} release{'s' if len(releases) != 1 else ''} from the quarantine" if releases else ""
+    return ", ".join(part for part in (landed, released) if part) or "days asked for, or not built yet"
 
 
 def day_runs(
@@ -89,30 +123,42 @@ def day_runs(
     pending: Sequence[Row],
     days: Sequence[date],
     *,
+    releases: Sequence[Release] = (),
     outdated: Iterable[str] = (),
     rebuild: Iterable[date] = (),
 ) -> list[PlannedRun]:
-    """Stage two: tables by day over the days that new deliveries affect, that are missing, or whose code changed.
+    """Stage two: tables by day over the days that new deliveries or releases affect, that are missing, or whose code
+    changed.
 
     Args:
         store: the lake, with stage one done.
         settings: late days and dedup days.
         pending: the ledger's new deliveries.
         days: every day of the lake.
+        releases: releases from the quarantine that wait.
         outdated: tables by day whose code changed: they and those after them are built over all days.
         rebuild: days to be built whatever happened.
+
+    One run a contiguous range of days. Are there several ranges, then the states of all come before the events of any:
+    the events of a day are read from later days' states too.
     """
     lake = set(days)
     by_events = set(rebuild) & lake
     records = set().union(*(store.days(contract) for name, contract in RAW.items() if name != "events"))
     by_records = set(rebuild) & records
     events = [row for row in pending if row["dataset"] == "events"]
+    by_events |= event_days(store, releases, dedup_days=settings.dedup_days) & lake
+    by_records |= record_days(store, releases)
     if events:
         around = timedelta(days=settings.dedup_days)
         received = [row["received_day"] for row in events]
         raw = store.read(RAW_EVENTS, first=min(received) - around, last=max(received) + around)
         found = affected_days(
-            raw, [row["delivery"] for row in events], dedup_days=settings.dedup_days, late_days=settings.late_days
+            raw,
+            [row["delivery"] for row in events],
+            dedup_days=settings.dedup_days,
+            late_days=settings.late_days,
+            unbounded=[(release.since, release.until) for release in lateness_waivers(store)],
         )
         by_events |= set(found.to_pyarrow()["day"].to_pylist()) & lake
         by_events |= set(received)
@@ -125,7 +171,15 @@ def day_runs(
         wanted = by_records if name == RECORDS_BY_DAY else by_events | never_built
         if wanted:
             needs[name] = wanted
-    return _ranges(needs, "ingest_days", "code changed" if set(outdated) else "days affected by what landed")
+    why = _why("code changed" if set(outdated) else "what landed" if pending else "", releases)
+    runs = _ranges(needs, "ingest_days", why)
+    if len(runs) < 2:
+        return runs
+    return [
+        run
+        for layer in (*EVENTS_FIRST, set(needs).difference(*EVENTS_FIRST))
+        for run in _ranges({name: wanted for name, wanted in needs.items() if name in layer}, "ingest_days", why)
+    ]
 
 
 def unfinished_days(graph: AssetGraph, instance: dg.DagsterInstance) -> set[date]:

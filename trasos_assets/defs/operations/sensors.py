@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 
 from trasos_assets.defs.operations import plan
-from trasos_assets.defs.operations.ingest import report_ledger
+from trasos_assets.defs.operations.ingest import report_balance, report_ledger
 from trasos_assets.defs.operations.jobs import ingest_days, ingest_raw, refresh_tables, retrain_model
+from trasos_assets.defs.operations.releases import report_releases
 from trasos_assets.lake.days import first_day
 from trasos_assets.lake.engine import open_lake
 from trasos_assets.lake.format import open_format
 from trasos_assets.landing.ledger import LandingError, read_ledger, settle, take_stock
+from trasos_assets.landing.releases import pending_releases, settle_releases
 from trasos_assets.settings import get_settings
 
 BATCH_TAG, STAGE_TAG = "trasos/ingest", "trasos/stage"
@@ -39,6 +41,7 @@ class Ingest:
     batch: str = ""
     stage: str = ""
     deliveries: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
     runs: int = 0
     asked_at: float = 0
     failures: int = 0
@@ -80,14 +83,15 @@ def _plan_stage(context: dg.SensorEvaluationContext, state: Ingest) -> list[plan
     if repository is None:
         raise dg.DagsterInvariantViolationError("the landing sensor runs inside a code location only")
     graph = repository.asset_graph
+    releases = [release for release in pending_releases(store) if release.release_id in state.releases]
     if state.stage == "raw":
         open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
-        return plan.raw_runs(store, pending, days)
+        return plan.raw_runs(store, pending, days, releases=releases)
     if state.stage == "days":
         standing = plan.standings(context.instance, plan.BY_DAY_NAMES)
         outdated = plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES)
         unfinished = plan.unfinished_days(graph, context.instance)
-        return plan.day_runs(store, settings, pending, days, outdated=outdated, rebuild=unfinished)
+        return plan.day_runs(store, settings, pending, days, releases=releases, outdated=outdated, rebuild=unfinished)
     names = [key.path[-1] for key in graph.materializable_asset_keys]
     last = plan.table_run(
         graph, store, plan.standings(context.instance, names), present=plan.products_present(settings), retrain=False
@@ -118,7 +122,7 @@ def _advance(context: dg.SensorEvaluationContext, state: Ingest) -> dg.SensorRes
         if runs:
             state.runs, state.asked_at = len(runs), time.time()
             return dg.SensorResult(run_requests=_requests(state, runs), cursor=state.dump())
-        _finish_stage(state)
+        _finish_stage(context, state)
     context.update_cursor(state.dump())
     return dg.SkipReason(f"ingest {state.batch} is complete")
 
@@ -130,9 +134,16 @@ def _refreshing(context: dg.SensorEvaluationContext) -> bool:
     return any({key.path[-1] for key in run.asset_selection or ()} - by_day for run in runs)
 
 
-def _finish_stage(state: Ingest) -> None:
+def _finish_stage(context: dg.SensorEvaluationContext, state: Ingest) -> None:
     if state.stage == "days":
-        settle(open_lake(), state.deliveries, run_id=state.batch)
+        tags = {BATCH_TAG: state.batch, STAGE_TAG: state.stage}
+        runs = context.instance.get_runs(dg.RunsFilter(tags=tags))
+        store = open_lake()
+        settle(store, state.deliveries, run_id=state.batch, days=plan.days_of(runs))
+        report_balance(context.instance, store)
+        if state.releases:
+            settle_releases(store, state.releases)
+            report_releases(context.instance, store, changed=True)
         state.failures, state.failed, state.not_before = 0, (), 0
     number = STAGES.index(state.stage) + 1
     state.stage, state.runs = STAGES[number] if number < len(STAGES) else "", UNPLANNED
@@ -146,8 +157,8 @@ def _pause(state: Ingest) -> str:
         return f"{failed}. Everything by day is built; the tables come with the next ingest or the morning's refresh"
     state.failures += 1
     wait = min(FIRST_PAUSE_SECONDS * 2 ** (state.failures - 1), LONGEST_PAUSE_SECONDS)
-    state.failed, state.not_before = tuple(state.deliveries), time.time() + wait
-    return f"{failed}. Its files stay pending and come again in {wait:.0f} s, or with the next new file"
+    state.failed, state.not_before = (*state.deliveries, *state.releases), time.time() + wait
+    return f"{failed}. Its files and releases stay pending and come again in {wait:.0f} s, or with the next new file"
 
 
 @dg.sensor(
@@ -155,10 +166,11 @@ def _pause(state: Ingest) -> str:
     jobs=[ingest_raw, ingest_days, refresh_tables],
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Takes new files from landing through the three stages of an ingest, one batch at a time.",
+    description="Takes new files from landing, and lines released from the quarantine, through the three stages of an "
+    "ingest, one batch at a time.",
 )
 def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Move the ingest that is under way to its next stage, or begin one if files have landed."""
+    """Move the ingest that is under way to its next stage, or begin one if files have landed or lines were released."""
     state = Ingest.load(context.cursor)
     if state.stage:
         stands = _stage_of(context, state)
@@ -169,7 +181,7 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
             context.update_cursor(state.dump())
             return dg.SkipReason(reason)
         if stands == "done":
-            _finish_stage(state)
+            _finish_stage(context, state)
         return _advance(context, state)
     settings, store = get_settings(), open_lake()
     try:
@@ -177,14 +189,16 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     except LandingError as error:
         return dg.SkipReason(str(error))
     trouble = f"; {len(stock.troubled)} in trouble, see landing_ledger" if stock.troubled else ""
-    if not stock.pending:
-        return dg.SkipReason(f"nothing new among {stock.files} files{trouble}")
     deliveries = tuple(sorted(row["delivery"] for row in stock.pending))
-    if set(deliveries) <= set(state.failed) and time.time() < state.not_before:
-        return dg.SkipReason(f"{len(deliveries)} files wait for the next try{trouble}")
+    releases = tuple(release.release_id for release in pending_releases(store))
+    if not deliveries and not releases:
+        return dg.SkipReason(f"nothing new among {stock.files} files{trouble}")
+    if {*deliveries, *releases} <= set(state.failed) and time.time() < state.not_before:
+        return dg.SkipReason(f"{len(deliveries)} files and {len(releases)} releases wait for the next try{trouble}")
     report_ledger(context.instance, stock, settings)
-    state.deliveries, state.stage, state.runs = deliveries, STAGES[0], UNPLANNED
-    identity = "\0".join((*deliveries, str(state.failures), str(time.time_ns())))
+    report_releases(context.instance, store, changed=bool(releases))
+    state.deliveries, state.releases, state.stage, state.runs = deliveries, releases, STAGES[0], UNPLANNED
+    identity = "\0".join((*deliveries, *releases, str(state.failures), str(time.time_ns())))
     state.batch = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return _advance(context, state)
 

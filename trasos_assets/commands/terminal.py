@@ -1,0 +1,107 @@
+"""How every command speaks: where it prints, how it fails, what a long work shows, and text that cannot do harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from trasos_assets.settings import Settings, get_settings
+
+console = Console()
+errors = Console(stderr=True)
+DAY = ["%Y-%m-%d"]
+
+
+class Format(StrEnum):
+    """How a command prints rows."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def fail(message: str) -> typer.Exit:
+    """Say what went wrong; the caller raises what is returned."""
+    errors.print(f"[red]error[/] {escape(message)}", soft_wrap=True)
+    return typer.Exit(1)
+
+
+def settings_or_fail() -> Settings:
+    """The settings; a setting that cannot be ends the command with its name and what is wrong with it."""
+    try:
+        return get_settings()
+    except ValidationError as error:
+        raise fail("; ".join(f"TRASOS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())) from error
+
+
+def progress() -> Progress:
+    """Bars on the error stream, gone when the work is done."""
+    what = (SpinnerColumn(), TextColumn("{task.description}"))
+    how_far = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*what, *how_far, console=errors, transient=True)
+
+
+def teller(bars: Progress, what: str) -> Callable[[str, int, int], None]:
+    """A bar, as a function of stage, steps done and steps in all."""
+    task = bars.add_task(what)
+    return lambda stage, done, total: bars.update(task, description=stage, completed=done, total=total)
+
+
+def ingest_shown(bars: Progress) -> tuple[Callable[[Any], None], Callable[[str, str], None]]:
+    """``announce`` and ``listener`` of an ingest: every run is named, its steps move a bar."""
+    task = bars.add_task("looking at landing", total=None)
+
+    def announce(planned: Any) -> None:
+        days = f" {planned.first} to {planned.last}" if planned.first else ""
+        errors.print(f"[bold]{planned.job}[/]{days}: {len(planned.assets)} tables, {planned.why}")
+        bars.update(task, description=planned.job, completed=0, total=len(planned.assets))
+
+    def listen(what: str, text: str) -> None:
+        if what == "STEP_START":
+            bars.update(task, description=text)
+        elif what == "MESSAGE":
+            errors.print(f"[yellow]{escape(text)}[/]")
+        else:
+            bars.advance(task)
+
+    return announce, listen
+
+
+def harmless(value: object) -> str:
+    """Text of a stranger for a terminal: whatever moves the cursor or turns the writing round stands as an escape."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def rows_as_text(title: str, names: Sequence[str], rows: Sequence[Sequence[object]], output: Format) -> str:
+    """Rows as a table (every cell harmless, whatever it holds), CSV, or a JSON list of objects."""
+    if output == Format.json:
+        records = [dict(zip(names, row, strict=True)) for row in rows]
+        return json.dumps(records, default=str, ensure_ascii=True, indent=1)
+    if output == Format.csv:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([harmless(cell) for cell in row] for row in rows)
+        return out.getvalue().rstrip("\n")
+    shown = Table(title=Text(title), title_justify="left", header_style="bold")
+    for name in names:
+        numbers = all(isinstance(row[names.index(name)], int) for row in rows)
+        shown.add_column(Text(name), overflow="fold", justify="right" if rows and numbers else "left")
+    for row in rows:
+        shown.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else harmless(cell)) for cell in row))
+    with console.capture() as captured:
+        console.print(shown)
+    return captured.get().rstrip("\n")
