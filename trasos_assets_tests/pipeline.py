@@ -20,8 +20,8 @@ from ibis.backends.duckdb import Backend
 from trasos_assets.contracts.engineering import INTERACTION_TYPES
 from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, FORMATS, MARKETING_SPEND
 from trasos_assets.landing import snapshots
-from trasos_assets.landing.lines import SUFFIXES
 from trasos_assets.landing.parse import Delivery, read_deliveries
+from trasos_assets.landing.readers import SUFFIXES
 from trasos_assets.metrics import acquisition, experiments, funnel, kpis, retention, returns
 from trasos_assets.metrics import orders as order_definitions
 from trasos_assets.recommender import features
@@ -29,6 +29,8 @@ from trasos_assets.recommender.also_bought import also_bought
 from trasos_assets.settings import Settings
 from trasos_assets.trust import bots, classify, identity
 from trasos_assets.trust.identity import person_of_unit, with_person
+from trasos_assets.trust.marks import marked_events
+from trasos_assets.trust.restatements import restatements
 
 Tables = dict[str, ibis.Table]
 
@@ -108,7 +110,7 @@ def _engineering(tables: Tables, keep: Callable[[str, ibis.Table], None], settin
     states = tables["event_states"]
     keep("quarantined_events", classify.quarantined_events(raw, states))
     accepted = classify.accepted_events(raw, states)
-    keep("clean_events", bots.with_bot_rule(accepted, events_per_day=settings.bot_events_per_day))
+    keep("clean_events", marked_events(accepted, settings))
     events = tables["clean_events"]
     people = bots.people_only(events)
     acts = people.filter(people.event_type.isin(INTERACTION_TYPES) & people.item_id.notnull())
@@ -132,6 +134,7 @@ def _engineering(tables: Tables, keep: Callable[[str, ibis.Table], None], settin
     keep("marketing_spend", snapshots.latest_spend(records["marketing_spend"]))
     keep("assignments", snapshots.first_assignments(records["assignments"]))
     keep("identities", identity.identities(events))
+    keep("restatements", restatements(events, states, tables["identities"]))
     received = states.agg(first_day=states.day.min(), data_through=states.day.max())
     covered = received.filter(received.data_through.notnull())
     keep("watermark", covered.cross_join(events.agg(last_event_at=events.occurred_at.max())))

@@ -25,25 +25,25 @@ STEPS = ("view", "cart", "checkout", "purchase")
 VIEW_EVENTS = ("page_view", "click")
 LATER_EVENTS = ("add_to_cart", "checkout", "purchase")
 DIMENSIONS = (ALL, "channel", "device")
+LONGEST_HOURS = 12
+"""Default of ``session_max_hours`` in the settings."""
 
 
-def conversion_funnel(clean_events: Table, watermark: Table) -> Table:
+def conversion_funnel(clean_events: Table, watermark: Table, *, max_hours: int = LONGEST_HOURS) -> Table:
     """Sessions that reached each of four steps, each step at or after the one before it.
 
     Takes ``clean_events`` and ``watermark``; returns the columns of ``conversion_funnel``. Step 1 is a page_view of, or
     a click on, an item; then the first add_to_cart, checkout and purchase that are not earlier than the step before.
-    Events without a session, bots and testers are left out. A session belongs to the week (from Monday) of its first
-    event and to that event's channel and device.
+    Bots and testers are left out. A session belongs to the week (from Monday) of its first event and to that event's
+    channel and device. It may run over midnight; an id that comes back on other days, more than ``max_hours`` after
+    its first event, is a session of its own on each day.
 
     ``all`` has rows for every week of the lake; a channel or device for the weeks in which it had a session. In a week
     whose Sunday has not landed the counts are those so far and the share is blank.
     """
-    events = (
-        of_people(clean_events)
-        .filter(lambda t: t.session_id.notnull())
-        .select("session_id", "event_id", "event_type", "occurred_at", "day", "item_id", "channel", "device")
-    )
-    cells = _steps_of_sessions(events).group_by("week", "channel", "device")
+    columns = ("session_id", "event_id", "event_type", "occurred_at", "day", "item_id", "channel", "device")
+    events = of_people(clean_events).filter(lambda t: t.session_id.notnull()).select(*columns)
+    cells = _steps_of_sessions(_by_day_where_reused(events, max_hours)).group_by("week", "channel", "device")
     cells = cells.aggregate(selectors.across(selectors.startswith("step_"), lambda step: step.count()))
     spread = cells.mutate(dimension=ibis.array(list(DIMENSIONS)).unnest())
     spread = spread.mutate(
@@ -82,6 +82,20 @@ def conversion_funnel(clean_events: Table, watermark: Table) -> Table:
 
 
 _STEP_COLUMNS = tuple(f"step_{number}" for number in range(1, len(STEPS) + 1))
+
+
+def _by_day_where_reused(events: Table, max_hours: int) -> Table:
+    """Events with the day in the session's id where the id is that of several sessions.
+
+    ``clean_events`` has no such ids within a day, but it sees one day at a time, and sources reuse ids: numbers that
+    begin again every morning, or one number for each browser.
+    """
+    ids = events.group_by("session_id").aggregate(begin=events.occurred_at.min(), end=events.occurred_at.max())
+    reused = ids.filter(ids.end > ids.begin + ibis.interval(hours=max_hours)).select(reused_id="session_id")
+    joined = events.left_join(reused, events.session_id == reused.reused_id)
+    of_day = joined.session_id + "\u0001" + joined.day.cast("string")
+    session_id = joined.reused_id.isnull().ifelse(joined.session_id, of_day)
+    return joined.mutate(session_id=session_id).drop("reused_id")
 
 
 def _steps_of_sessions(events: Table) -> Table:

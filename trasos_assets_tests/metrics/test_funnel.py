@@ -9,12 +9,14 @@ from trasos_assets_tests.metrics.tables import Shop, result, seen
 _PATH = (("page_view", 0), ("add_to_cart", 1), ("checkout", 2), ("purchase", 3))
 
 
-def _session(name: str, steps: str, day: str = "2026-01-06", **more: object) -> list[dict]:
+def _session(name: str, steps: str, day: str = "2026-01-06", hour: str = "10", **more: object) -> list[dict]:
     """Events a minute apart, by letter: view of an item, home page, click, add to cart, checkout (o), purchase."""
     kinds = {"v": "page_view", "h": "page_view", "c": "click", "a": "add_to_cart", "o": "checkout", "p": "purchase"}
     items = {"v", "c", "a", "p"}
     return [
-        seen(f"{day}T10:{minute:02}", name, kinds[step], session_id=name, item_id="shirt" if step in items else None)
+        seen(
+            f"{day}T{hour}:{minute:02}", name, kinds[step], session_id=name, item_id="shirt" if step in items else None
+        )
         | more
         for minute, step in enumerate(steps)
     ]
@@ -53,8 +55,8 @@ def test_events_of_one_moment_are_in_order(shop: Shop) -> None:
 
 
 def test_a_session_belongs_to_week_channel_and_device_of_its_first_event(shop: Shop) -> None:
-    sunday = _session("over midnight", "h", "2026-01-11", channel="ads")
-    monday = _session("over midnight", "va", "2026-01-12", channel="mail", device="app")
+    sunday = _session("over midnight", "h", "2026-01-11", "23", channel="ads")
+    monday = _session("over midnight", "va", "2026-01-12", "00", channel="mail", device="app")
     events = shop.events([*monday, *sunday])
     rows = result("conversion_funnel", conversion_funnel(events, shop.watermark("2026-01-05", "2026-01-18")))
     weeks = {row["week"].isoformat(): row["entrants"] for row in rows if row["dimension"] == "all"}
@@ -62,6 +64,18 @@ def test_a_session_belongs_to_week_channel_and_device_of_its_first_event(shop: S
     assert _reached(rows, "channel", "ads") == [1, 1, 0, 0]
     assert _reached(rows, "channel", "mail") == []
     assert _reached(rows, "device", "unknown") == [1, 1, 0, 0]
+
+
+def test_an_id_that_comes_back_on_other_days_is_a_session_on_each(shop: Shop) -> None:
+    """The number of a browser, or numbers that begin again every morning: without it the steps would be one path."""
+    days = [_session("7", steps, f"2026-01-{6 + n:02}") for n, steps in enumerate(("v", "a", "vaop", "v"))]
+    watermark = shop.watermark("2026-01-05", "2026-01-11")
+    rows = result("conversion_funnel", conversion_funnel(shop.events(itertools.chain(*days)), watermark))
+    assert _reached(rows) == [3, 1, 1, 1]
+    nights = [*_session("8", "v", "2026-01-06", "23"), *_session("8", "a", "2026-01-07", "01")]
+    for hours, reached in ((12, [1, 1, 0, 0]), (1, [1, 0, 0, 0])):
+        rows = result("conversion_funnel", conversion_funnel(shop.events(nights), watermark, max_hours=hours))
+        assert _reached(rows) == reached
 
 
 def test_an_open_week_has_counts_but_no_share(shop: Shop) -> None:

@@ -43,6 +43,21 @@ def test_a_day_is_counted_as_worked_out_by_hand(shop: Shop) -> None:
     assert day["average_order_value"] == money("7.6667")  # (10 + 7 + 6) / 3
 
 
+def test_a_session_of_cancellations_alone_is_none(shop: Shop) -> None:
+    """The back office cancels: the person counts as before, but nobody came."""
+    (day,) = _kpis(
+        shop,
+        [
+            seen("2026-01-01T09:00", "ada", session_id="s1"),
+            cancellation("2026-01-01T09:05", "C1", "ada", session_id="s1"),
+            cancellation("2026-01-01T10:00", "C2", "bob", session_id="inferred-1"),
+        ],
+        "2026-01-01",
+        "2026-01-01",
+    )
+    assert (day["visitors"], day["sessions"]) == (2, 1)
+
+
 def test_every_day_has_a_row_with_zeros_and_blanks_where_nothing_happened(shop: Shop) -> None:
     days = _kpis(shop, [purchase("2026-02-27T10:00", "o1", "ada")], "2026-02-26", "2026-03-02")
     assert [day["day"].isoformat() for day in days] == [

@@ -1,7 +1,11 @@
 """Who is who: visitors become customers at login, backwards through their history; rows stay as many as they were."""
 
+import ast
+import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +13,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+import trasos_assets
+from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.engineering import ASSIGNMENTS, CLEAN_EVENTS, IDENTITIES
 from trasos_assets.contracts.schema import violations
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.trust.identity import identities, person_of_unit, with_person
+from trasos_assets.trust.identity import actor, identities, person_of_unit, with_person
 from trasos_assets_tests.conftest import MakeTable, make_table, new_backend
 from trasos_assets_tests.trust.events import NOON, line
 
@@ -61,6 +67,32 @@ def test_one_customer_on_two_devices_is_one_person(people: Any) -> None:
 def test_two_customers_on_one_visitor_do_not_merge(people: Any) -> None:
     events = [("v1", None, -1), ("v1", "c1", 0), ("v1", None, 1), ("v1", "c2", 2), ("v1", None, 3), ("v1", "c1", 4)]
     assert people(*events, ("v1", None, 5)) == ["c1", "c1", "c1", "c2", "c2", "c1", "c1"]
+
+
+def test_history_is_stitched_across_days_and_devices(people: Any) -> None:
+    """Every table by day holds a part of it; the stitching is over all of them."""
+    week = 24 * 7
+    events = [("v1", None, -week), ("v1", None, -24), ("v1", "c1", 0), ("v1", None, week), ("v2", None, -2 * week)]
+    assert people(*events, ("v2", "c1", 3 * week), ("v2", None, 4 * week)) == ["c1"] * 7
+
+
+def test_a_login_on_a_day_makes_no_other_day_anew_but_what_is_read_from_it(table: MakeTable) -> None:
+    """The days hold visitor and customer as they came: who they were is told by a join when they are read."""
+    old = table(CLEAN_EVENTS, [event(1, "v1", None, -48)])
+    before = with_person(old, identities(old)).to_pyarrow()["person_id"].to_pylist()
+    login = table(CLEAN_EVENTS, [event(1, "v1", None, -48), event(2, "v1", "c1", 0)])
+    after = with_person(old, identities(login)).to_pyarrow()["person_id"].to_pylist()
+    assert (before, after) == (["v1"], ["c1"])
+
+
+def test_customers_are_not_chained_into_one_by_the_devices_they_share(people: Any) -> None:
+    events = [("v1", "c1", 0), ("v1", "c2", 1), ("v2", "c2", 2), ("v2", "c3", 3), ("v3", "c3", 4), ("v3", "c1", 5)]
+    guests = [("v1", None, -1), ("v2", None, 1), ("v3", None, 1), ("v1", None, 9), ("v2", None, 9), ("v3", None, 9)]
+    assert people(*events, *guests) == ["c1", "c2", "c2", "c3", "c3", "c1", "c1", "c2", "c3", "c2", "c3", "c1"]
+
+
+def test_guests_are_each_their_own_person(people: Any) -> None:
+    assert people(("v1", None, 0), ("v2", None, 0), ("v1", None, 9), (None, "c9", 1)) == ["v1", "v2", "v1", "c9"]
 
 
 def test_an_events_own_customer_goes_before_who_is_logged_in(people: Any) -> None:
@@ -142,3 +174,68 @@ def test_a_unit_is_the_customer_that_the_visitor_was_when_assigned(table: MakeTa
         ("v1", "c2"),
         ("v9", "v9"),
     ]
+
+
+def test_an_actor_is_never_null_and_a_customers_id_is_no_visitors(table: MakeTable) -> None:
+    events = [event(1, "7", None, 0), event(2, "7", "c1", 0), event(3, None, "7", 0), event(4, None, None, 0)]
+    clean = table(CLEAN_EVENTS, events)
+    made = clean.select("event_id", actor=actor(clean)).order_by("event_id").to_pyarrow()["actor"].to_pylist()
+    assert made[0] == made[1] == "7"
+    assert len({*made, None}) == 4
+
+
+# --- one source of persons
+
+
+PACKAGE = Path(trasos_assets.__file__).parent
+SOURCES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+COUNT_PEOPLE = (
+    *("daily_kpis", "retention_cohorts", "time_to_return", "acquisition_cost", "experiment_results", "restatements"),
+    "item_features",
+)
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def test_nothing_but_with_person_makes_a_person() -> None:
+    """No column ``person_id`` is named by another expression, and nobody else falls back from customer to visitor."""
+    makers = {
+        path for path, tree in SOURCES.items() for call in calls(tree) for k in call.keywords if k.arg == "person_id"
+    }
+    fallbacks = {
+        path
+        for path, tree in SOURCES.items()
+        for call in calls(tree)
+        if ast.unparse(call.func).endswith(("coalesce", "fill_null", "ifelse"))
+        and {".customer_id", ".visitor_id"} <= set(re.findall(r"\.\w+", ast.unparse(call)))
+    }
+    assert makers == {PACKAGE / "trust" / "identity.py"}
+    assert fallbacks == {PACKAGE / "trust" / "identity.py"}
+
+
+def test_every_table_by_person_is_made_with_the_identities() -> None:
+    inputs = {
+        node.name: {argument.arg for argument in node.args.args}
+        for path, tree in SOURCES.items()
+        if path.is_relative_to(PACKAGE / "defs")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name in CONTRACTS
+    }
+
+    def sources(name: str) -> set[str]:
+        direct = inputs.get(name, set()) & set(CONTRACTS)
+        return direct.union(*(sources(one) for one in direct))
+
+    with_a_person = {name for name, contract in CONTRACTS.items() if "person_id" in contract.column_names}
+    assert with_a_person >= {"orders", "customer_features", "training_interactions", "recommendations"}
+    for name in with_a_person | set(COUNT_PEOPLE):
+        assert IDENTITIES.name in sources(name), name
+
+
+def test_no_table_by_day_holds_a_person() -> None:
+    """A login today would rewrite every older day."""
+    by_day = [contract for contract in CONTRACTS.values() if contract.partitioned]
+    assert len(by_day) > 5
+    assert not [contract.name for contract in by_day if "person_id" in contract.column_names]
