@@ -179,8 +179,7 @@ def bare(data: Path, out: Path) -> dict[str, Any]:
                 "columns = {'text': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false, "
                 "auto_detect = false, parallel = false, strict_mode = false, encoding = 'utf-8', ignore_errors = true))"
             )
-            of_text = parse._select(EVENT, lines, timezone="UTC", max_line_bytes=settings.max_line_bytes)
-            select = f"SELECT *, NULL::VARCHAR AS release_id FROM ({of_text})"  # noqa: S608
+            select = parse._select(EVENT, lines, timezone="UTC", max_line_bytes=settings.max_line_bytes)
         target = out / "raw_events" / f"day={day}"
         target.mkdir(parents=True, exist_ok=True)
         timed(

@@ -17,6 +17,8 @@ from trasos_assets.lake.table import CONTRACT_CHECK
 SNAPSHOT = Path(__file__).parent / "specs.json"
 DEFS = Path(__file__).parents[2] / "trasos_assets" / "defs"
 TEAMS = ("engineering", "science", "analytics")
+KEPT_BY_HAND = ("quarantine_releases",)
+"""Tables that people write to: nobody can promise when, and the book refuses what would break their contract."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_every_asset_has_owner_group_kinds_description_freshness(nodes):
         assert node.group_name in TEAMS, name
         assert node.kinds, name
         assert node.description, name
-        assert node.freshness_policy is not None, name
+        assert node.freshness_policy is not None or name in KEPT_BY_HAND, name
 
 
 def test_owner_is_folder_is_group_is_contract_owner(nodes):
@@ -71,7 +73,7 @@ def test_every_asset_has_a_check_and_every_table_its_blocking_contract_check(nod
     checked = {key.asset_key.path[-1] for key in checks}
     assert checked == set(nodes)
     blocking = {key.asset_key.path[-1] for key in checks if key.name == CONTRACT_CHECK and graph.get(key).blocking}
-    assert blocking == {name for name in CONTRACTS if name != "landing_ledger"}
+    assert blocking == {name for name in CONTRACTS if name not in ("landing_ledger", *KEPT_BY_HAND)}
 
 
 def test_every_check_says_what_must_hold(checks, graph):
@@ -84,7 +86,7 @@ def test_no_check_loads_partitions_outside_its_run(graph, nodes):
     """A check of a table by day runs in the table's own step; one that stands alone reads unpartitioned tables only."""
     definitions = {id(d): d for d in graph._assets_defs_by_check_key.values()}.values()
     alone = [definition for definition in definitions if not definition.keys]
-    assert len(alone) == 2
+    assert len(alone) == 4
     for definition in alone:
         for key in definition.keys_by_input_name.values():
             assert nodes[key.path[-1]].partitions_def is None, definition
@@ -169,7 +171,7 @@ def spec_of(graph, node, checks) -> dict:
         "tags": {k: v for k, v in node.tags.items() if k.startswith("trasos/")},
         "days": node.partitions_def is not None,
         "automated": node.automation_condition is not None,
-        "freshness": node.freshness_policy.fail_window.to_timedelta().total_seconds() / 3600,
+        "freshness": node.freshness_policy and node.freshness_policy.fail_window.to_timedelta().total_seconds() / 3600,
         "reads": sorted(parent.path[-1] for parent in node.parent_keys),
         "checks": {
             key.name: "blocking" if graph.get(key).blocking else "watching"

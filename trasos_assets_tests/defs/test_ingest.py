@@ -98,6 +98,13 @@ def test_building_every_day_again_writes_the_same_bytes(whole):
     assert hashes(whole) == before
 
 
+def test_a_lake_made_a_day_at_a_time_has_the_same_bytes(whole, simulated, tmp_path, monkeypatch):
+    land(simulated, tmp_path, DAYS)
+    monkeypatch.setenv("TRASOS_PORTION_ROWS", "1")
+    trasos(tmp_path, "run")
+    assert hashes(tmp_path) == hashes(whole)
+
+
 def test_days_that_land_one_after_the_other_give_the_same_lake_and_touch_only_what_depends_on_them(
     whole, simulated, tmp_path
 ):
