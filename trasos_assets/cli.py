@@ -18,6 +18,7 @@ from trasos_assets.commands.terminal import fail as _fail
 from trasos_assets.commands.terminal import progress as _progress
 from trasos_assets.commands.terminal import settings_or_fail as _settings
 from trasos_assets.commands.terminal import teller as _teller
+from trasos_assets.printable import harmless
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(quarantine.app, name="quarantine")
@@ -120,13 +121,13 @@ def run(
     if not outcome.runs and not outcome.stock.pending:
         errors.print("nothing new has landed and every table is up to date")
     for row in outcome.stock.troubled:
-        errors.print(f"[yellow]{row['state']}[/] {escape(row['reason'])}", soft_wrap=True)
+        errors.print(f"[yellow]{row['state']}[/] {escape(harmless(row['reason']))}", soft_wrap=True)
     try:
         print_summary(console, instance, definitions.resolve_asset_graph(), store, settings)
     except LakeError as error:
         raise _fail(str(error)) from error
     for text in outcome.errors:
-        errors.print(f"[red]failed[/] {escape(text)}", soft_wrap=True)
+        errors.print(f"[red]failed[/] {escape(harmless(text, lines=True))}", soft_wrap=True)
     if not outcome.success:
         raise typer.Exit(1)
 

@@ -27,7 +27,7 @@ from trasos_assets.contracts.engineering import BOT_RULES
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, Truth, simulate
 from trasos_assets.landing.simulator.config import LATE_DAYS
 from trasos_assets.settings import Settings
-from trasos_assets.trust.bots import UNPACED, bot_quality
+from trasos_assets.trust.bots import LOOKS, UNPACED, bot_quality
 from trasos_assets_tests.pipeline import Tables, run_without_dagster
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,9 @@ def _counted(tables: Tables, truth: Truth) -> dict[str, Any]:
         return row[0] if len(row) == 1 else row
 
     people = "FROM clean_events WHERE bot_rule IS NULL AND is_test IS NOT TRUE"
-    paced = f"event_type NOT IN {UNPACED}"
+    paced, look = f"event_type NOT IN {UNPACED}", f"event_type IN {LOOKS}"
+    minute = "visitor_id, date_trunc('minute', occurred_at)"
+    most = "SELECT max(n) FROM (SELECT {} GROUP BY {})"
     known = "item_id IS NULL OR item_id IN (SELECT item_id FROM catalogue)"
     bots = [(visitor, kind) for kind, ids in truth.dirt["bot_visitors_by_kind"].items() for visitor in ids]
     con.con.register("bots", pa.table(dict(zip(("visitor_id", "rule"), zip(*bots, strict=True), strict=True))))
@@ -118,15 +120,15 @@ def _counted(tables: Tables, truth: Truth) -> dict[str, Any]:
             execute(f"SELECT event_type, count(*) {people} AND ({known}) GROUP BY event_type").fetchall()
         ),
         "sessions": one(f"SELECT count(DISTINCT session_id) {people} AND event_type <> 'cancellation'"),
-        "inferred": dict(execute(f"SELECT event_type, count(*) {people} AND session_rule IS NOT NULL GROUP BY 1").fetchall()),
+        "inferred": dict(
+            execute(f"SELECT event_type, count(*) {people} AND session_rule IS NOT NULL GROUP BY event_type").fetchall()
+        ),
         "bot_quality": {row.pop("rule"): row for row in quality},
-        "busiest": one(
-            f"SELECT max(events), max(items) FROM (SELECT count(*) FILTER ({paced}) AS events, "
-            f"count(DISTINCT item_id) FILTER (event_type IN ('page_view', 'click')) AS items {people} GROUP BY day, visitor_id)"
-        ) + (one(
-            f"SELECT max(events) FROM (SELECT count(*) AS events {people} AND {paced} "
-            "GROUP BY day, visitor_id, date_trunc('minute', occurred_at))"
-        ),),
+        "busiest": {
+            "events a day": one(most.format(f"count(*) AS n {people} AND {paced}", "day, visitor_id")),
+            "items a day": one(most.format(f"count(DISTINCT item_id) AS n {people} AND {look}", "day, visitor_id")),
+            "events a minute": one(most.format(f"count(*) AS n {people} AND {paced}", minute)),
+        },
         "clean_by_day": dict(execute("SELECT day, count(*) FROM clean_events GROUP BY day").fetchall()),
         "in_time": dict(execute(
             "SELECT c.day, count(*) FROM clean_events c WHERE EXISTS (SELECT 1 FROM event_states s WHERE "

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from trasos_assets.printable import harmless
 from trasos_assets.settings import Settings, get_settings
 
 console = Console()
@@ -34,7 +35,7 @@ class Format(StrEnum):
 
 def fail(message: str) -> typer.Exit:
     """Say what went wrong; the caller raises what is returned."""
-    errors.print(f"[red]error[/] {escape(message)}", soft_wrap=True)
+    errors.print(f"[red]error[/] {escape(harmless(message, lines=True))}", soft_wrap=True)
     return typer.Exit(1)
 
 
@@ -72,17 +73,11 @@ def ingest_shown(bars: Progress) -> tuple[Callable[[Any], None], Callable[[str, 
         if what == "STEP_START":
             bars.update(task, description=text)
         elif what == "MESSAGE":
-            errors.print(f"[yellow]{escape(text)}[/]")
+            errors.print(f"[yellow]{escape(harmless(text))}[/]")
         else:
             bars.advance(task)
 
     return announce, listen
-
-
-def harmless(value: object) -> str:
-    """Text of a stranger for a terminal: whatever moves the cursor or turns the writing round stands as an escape."""
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def rows_as_text(title: str, names: Sequence[str], rows: Sequence[Sequence[object]], output: Format) -> str:

@@ -183,7 +183,6 @@ QUARANTINED_RECORDS = Contract(
 )
 
 
-
 def _or_waived(rule: Rule) -> Rule:
     """The rule for rows of ``clean_events``: it holds, or a release waived it for the row."""
     if rule.waivable is None:

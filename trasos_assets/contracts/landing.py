@@ -30,6 +30,7 @@ EVENT_TYPES = (
 ORDER_EVENTS = ("purchase", "cancellation")
 MAX_QUANTITY = 1_000_000
 MAX_PRICE = 1_000_000
+MAX_COST = 1_000_000_000
 MAX_ID_LENGTH = 256
 
 
@@ -167,7 +168,11 @@ MARKETING_SPEND = LandingFormat(
         _optional("currency", TEXT, "ISO 4217; absent means TRASOS_CURRENCY."),
         _optional("clicks", INT64, "Clicks paid for."),
     ),
-    (Rule("negative_cost", lambda t: t.cost >= 0), Rule("negative_clicks", lambda t: t.clicks >= 0)),
+    (
+        Rule("negative_cost", lambda t: t.cost >= 0),
+        Rule("cost_absurd", lambda t: t.cost <= MAX_COST),
+        Rule("negative_clicks", lambda t: t.clicks >= 0),
+    ),
 )
 
 ASSIGNMENT = LandingFormat(

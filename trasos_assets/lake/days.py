@@ -20,7 +20,8 @@ _FOLDER = re.compile(r"^dt=(\d{4}-\d{2}-\d{2})$")
 def landed_days(landing: Path) -> list[date]:
     """Days of the data sets' ``dt=`` folders that hold anything, in order.
 
-    Names that are no date, and folders of unknown data sets, are left to the ledger to report.
+    Names that are no date, days before any shop kept such data, and folders of unknown data sets are left to the
+    ledger to report.
     """
     days = set()
     for folder in landing.glob("*/dt=*"):
@@ -30,7 +31,7 @@ def landed_days(landing: Path) -> list[date]:
                 days.add(date.fromisoformat(match.group(1)))
             except ValueError:
                 continue
-    return sorted(days)
+    return sorted(day for day in days if day >= BEFORE_ANY_DATA)
 
 
 def first_day(settings: Settings) -> date:

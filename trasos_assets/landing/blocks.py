@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,6 +19,15 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     MONEY: pa.decimal128(18, 4),
     BOOLEAN: pa.bool_(),
 }
+
+
+NO_UTF8 = "\ufffd\ufdd0"
+"""What stands for bytes that are no UTF-8: the replacement character, and one that no text may hold, as a mark."""
+
+MARKED = "marked"
+"""The name of the way to decode (``errors=``) that puts NO_UTF8 for such bytes."""
+
+codecs.register_error(MARKED, lambda error: (NO_UTF8, error.end))  # type: ignore[attr-defined]
 
 
 def arrow_types(landing: LandingFormat) -> dict[str, pa.DataType]:

@@ -26,7 +26,7 @@ import pyarrow.json as pa_json
 
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP
-from trasos_assets.landing.blocks import Block
+from trasos_assets.landing.blocks import NO_UTF8, Block
 from trasos_assets.landing.lines import BLOCK_BYTES, blocks, numbered
 
 LEAST_BYTES = 32 << 10
@@ -34,6 +34,7 @@ LEAST_BYTES = 32 << 10
 
 SPLIT = 6
 WORKERS = 2
+ZONE = "(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)$"
 # One shape of a time, "2026-01-31T23:59:59" with up to six decimals and a zone, means the same to Arrow and the engine;
 # shorter ones do not, and at the ends of the calendar only the engine's own rules say what is a time.
 _SHORTEST_TIME, _LONGEST_TIME = len("2026-01-31T23:59:59Z"), len("2026-01-31T23:59:59.000000+00:00")
@@ -41,6 +42,7 @@ _EARLIEST, _LATEST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_
 _DAY = 24 * 3600 * 1_000_000
 # The engine reads a number of JSON as a double, which keeps fifteen digits.
 _MOST_MONEY = Decimal(10**10)
+_MARK = NO_UTF8.encode()
 _UTC = pa.timestamp("us", "UTC")
 _JSON_TYPES: dict[str, pa.DataType] = {
     TEXT: pa.string(),
@@ -75,7 +77,7 @@ def _one_object_a_line(content: bytes, feeds: np.ndarray, max_line_bytes: int) -
     signs = np.frombuffer(content, np.uint8)
     if not (signs[feeds - 1] == ord("}")).all() or not (signs[feeds + 1] == ord("{")).all():
         return False
-    if b"\0" in content or b"\\u0000" in content:
+    if b"\0" in content or b"\\u0000" in content or _MARK in content:
         return False
     return len(content) <= max_line_bytes or _longest_line(content, feeds) <= max_line_bytes
 
@@ -94,6 +96,8 @@ def _as_times(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     shaped = _within(pc.binary_length(texts), _SHORTEST_TIME, _LONGEST_TIME)
     if not shaped or pc.all(pc.equal(pc.utf8_slice_codeunits(texts, 16, 17), ":")).as_py() is False:
         raise pa.ArrowInvalid("a time of another shape")
+    if not pc.all(pc.ends_with(texts, "Z")).as_py() and not pc.all(pc.match_substring_regex(texts, ZONE)).as_py():
+        raise pa.ArrowInvalid("a zone that no clock has")
     times = pc.cast(texts, _UTC)
     if not _within(pc.cast(times, pa.int64()), _EARLIEST, _LATEST):
         raise pa.ArrowInvalid("a time at the ends of the calendar")
@@ -220,6 +224,7 @@ def _count(content: bytes) -> int:
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
     if content.count(b"\n{") + content.startswith(b"{") == lines:
         return lines
-    if len(content) > LEAST_BYTES * SPLIT:
-        return sum(_count(piece) for piece in _pieces(content, LEAST_BYTES))
+    pieces = list(_pieces(content, LEAST_BYTES))
+    if len(pieces) > 1:
+        return sum(_count(piece) for piece in pieces)
     return numbered(content, first=1)[0].num_rows

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trasos_assets.landing.blocks import UnreadableFileError
+from trasos_assets.landing.blocks import MARKED, UnreadableFileError
 from trasos_assets.landing.streams import BoundedStream, open_stream, reading, shown
 
 BLOCK_BYTES = 4 << 20
@@ -56,13 +56,13 @@ def blocks(path: Path, *, max_bytes: int, size: int = BLOCK_BYTES) -> Iterator[b
 def numbered(content: bytes, *, first: int) -> tuple[pa.Table, int]:
     """A table of ``line`` (int64, from ``first``) and ``text`` of some lines, and how many lines there are.
 
-    Blank lines are counted but left out; bytes that are no UTF-8 become U+FFFD.
+    Blank lines are counted but left out; bytes that are no UTF-8 become NO_UTF8.
     """
     whole = pa.array([content.removesuffix(b"\n")], pa.large_binary())
     try:
         whole = whole.cast(pa.large_string())
     except pa.ArrowInvalid:
-        whole = pa.array([content.removesuffix(b"\n").decode("utf-8", errors="replace")], pa.large_string())
+        whole = pa.array([content.removesuffix(b"\n").decode("utf-8", errors=MARKED)], pa.large_string())
     lines = pc.list_flatten(pc.split_pattern(whole, "\n"))
     text = pc.utf8_rtrim(lines, characters="\r")
     table = pa.table({"line": pa.array(np.arange(first, first + len(lines), dtype=np.int64)), "text": text})

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column
-from trasos_assets.landing.blocks import Block, UnreadableFileError, arrow_types
+from trasos_assets.landing.blocks import NO_UTF8, Block, UnreadableFileError, arrow_types
 from trasos_assets.landing.readers import read_blocks
 from trasos_assets.landing.streams import file_signature, shown
 from trasos_assets.sql import literal, quoted
@@ -34,6 +34,7 @@ MALFORMED = "malformed"
 TOO_LONG = "line_too_long"
 TOO_DEEP = "nested_too_deep"
 DUPLICATE_KEY = "duplicate_key"
+INVALID_UTF8 = "invalid_utf8"
 UNREAD = (MALFORMED, TOO_LONG, TOO_DEEP)
 """Problems of a line none of whose fields could be read."""
 
@@ -64,6 +65,7 @@ def _typed(column: Column) -> str:
     whole = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?[0-9]+') THEN"
     decimal = f"CASE WHEN regexp_full_match(trim({text}), '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?') THEN"
     instant = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+    no_zone = "[+-](1[6-9]|[2-9][0-9])(:?[0-9]{2})?(:?[0-9]{2})?$"
     by_type = {
         # A number or truth value in a text column is taken as its text; an object or array is no text.
         TEXT: f"CASE WHEN starts_with({text}, '{{') OR starts_with({text}, '[') "
@@ -74,6 +76,7 @@ def _typed(column: Column) -> str:
         # TIMESTAMPTZ understands an offset; a time without one is UTC because the session's time zone is.
         # Only at the ends of the calendar may the offset lead out of it, so only there it is looked at twice.
         TIMESTAMP: f"CASE WHEN NOT regexp_matches({text}, '^[0-9]{{4}}-[^(]*$') THEN NULL "
+        f"WHEN contains({text}, ':') AND regexp_matches({text}, '{no_zone}') THEN NULL "
         f"WHEN {text} > '0002' AND {text} < '9999' OR {instant} BETWEEN {_EARLIEST} AND {_LATEST} "
         f"THEN ({instant} AT TIME ZONE 'UTC')::TIMESTAMP END",
         DATE: f"CASE WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') "
@@ -118,6 +121,7 @@ def _select(landing: LandingFormat, lines: str, *, timezone: str, max_line_bytes
             SELECT *,
                 CASE WHEN too_long THEN '{TOO_LONG}' WHEN too_deep THEN '{TOO_DEEP}' WHEN s IS NULL THEN '{MALFORMED}'
                     ELSE nullif(concat_ws(',', CASE WHEN len(keys) > list_unique(keys) THEN '{DUPLICATE_KEY}' END,
+                        CASE WHEN contains(text, {literal(NO_UTF8)}) THEN '{INVALID_UTF8}' END,
                         {faults}), '') END AS problems,
                 CASE WHEN s IS NOT NULL
                     THEN nullif(TRY(json_merge_patch(text, {literal(known)}))::VARCHAR, '{{}}') END AS extra

@@ -127,16 +127,12 @@ def test_nothing_is_written_outside_the_data_folder_nor_where_a_name_points(inge
     assert not [file for file in files if not parts.fullmatch(file)]
 
 
-@pytest.mark.xfail(
-    reason="names of files are printed with their control characters", strict=True, raises=AssertionError
-)
 def test_the_command_says_what_it_did_without_any_text_that_a_terminal_would_obey(ingested: Ingested) -> None:
     assert "Traceback" not in ingested.printed
     assert "markup of the terminal.jsonl" in ingested.printed
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e]", ingested.printed)
 
 
-@pytest.mark.xfail(reason="event_id alone is the primary key of tables by day", strict=True, raises=AssertionError)
 def test_the_same_lines_in_other_files_order_and_batches_make_the_same_lake(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

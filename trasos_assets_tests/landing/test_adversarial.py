@@ -263,7 +263,6 @@ def test_a_file_whose_name_is_no_utf8_stops_no_other(tmp_path: Path) -> None:
     assert taken or (other["state"] != PENDING and other["reason"]), "neither taken nor named"
 
 
-@pytest.mark.xfail(reason="event_id alone is the primary key of tables by day", strict=True, raises=AssertionError)
 def test_an_event_id_used_again_beyond_the_horizon_is_a_new_event_and_breaks_no_contract(tmp_path: Path) -> None:
     days = ("2025-10-20", "2025-10-28")
     lines = [
@@ -275,7 +274,6 @@ def test_an_event_id_used_again_beyond_the_horizon_is_a_new_event_and_breaks_no_
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "1970-01-01"])
-@pytest.mark.xfail(reason="the least day that landed is the first day of a new lake, however absurd", strict=True)
 def test_a_folder_of_an_absurd_day_does_not_make_a_lake_of_as_many_days(tmp_path: Path, day: str) -> None:
     for of in (day, DAY):
         folder = tmp_path / "landing" / "events" / f"dt={of}"

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trasos_assets.landing import lines
-from trasos_assets.landing.blocks import UnreadableFileError
+from trasos_assets.landing.blocks import NO_UTF8, UnreadableFileError
 from trasos_assets.landing.json_lines import count_rows as count_lines
 from trasos_assets.landing.lines import blocks
 from trasos_assets.landing.streams import file_signature
@@ -73,9 +73,9 @@ def test_every_line_comes_under_its_number(
     assert count_lines(path, max_bytes=BIG) == len(expected)
 
 
-def test_bytes_that_are_no_utf8_are_kept_as_replacement_characters_and_harm_no_other_line(tmp_path: Path) -> None:
+def test_bytes_that_are_no_utf8_are_marked_and_harm_no_other_line(tmp_path: Path) -> None:
     path = landed(tmp_path, b'good\n{"a": "\xff\xfe"}\n\xc3\nlast\n')
-    assert read(path) == [(1, "good"), (2, '{"a": "\ufffd\ufffd"}'), (3, "\ufffd"), (4, "last")]
+    assert read(path) == [(1, "good"), (2, f'{{"a": "{NO_UTF8 * 2}"}}'), (3, NO_UTF8), (4, "last")]
 
 
 @given(

@@ -14,6 +14,7 @@ from trasos_assets.contracts.landing import EVENT, MAX_PRICE, MAX_QUANTITY
 from trasos_assets.contracts.schema import violations
 from trasos_assets.trust.classify import CONFLICT, UNREAD, accepted_events, event_keys, event_states, rules_of
 from trasos_assets.trust.releases import Release, ReleaseError, names, refuse_waiver, released_lines
+from trasos_assets.trust.restate import affected_days
 from trasos_assets_tests.conftest import Backend, MakeTable, make_table, new_backend
 from trasos_assets_tests.trust.events import DAY, NOON, line, unread
 
@@ -304,6 +305,18 @@ def test_days_planned_hold_every_line_whose_state_changes_whether_keys_are_old_o
         if old != new:
             assert (new["day"], new["occurred_day"]) in found[0]
     assert found[0] == found[1]
+
+
+def test_new_lines_in_released_days_may_be_as_late_as_they_like_and_others_not(backend: Backend) -> None:
+    next_day = DAY + timedelta(days=1)
+    rows = [
+        line(1, file="new", occurred_at=NOON - timedelta(days=30)),
+        line(2, file="new", occurred_at=NOON + timedelta(days=9)),
+        line(3, file="new", received=next_day, occurred_at=NOON - timedelta(days=40)),
+    ]
+    raw = make_table(backend, RAW_EVENTS, rows)
+    found = affected_days(raw, ["new"], dedup_days=7, late_days=3, unbounded=[(DAY, DAY)])
+    assert found.to_pyarrow()["day"].to_pylist() == [DAY - timedelta(days=30), DAY, next_day]
 
 
 def test_a_name_within_another_is_not_that_name(backend: Backend) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from trasos_assets.contracts.engineering import RAW_EVENTS, RESTATEMENTS, WATERMARK
+from trasos_assets.contracts.engineering import EVENT_STATES, IDENTITIES, RAW_EVENTS, RESTATEMENTS, WATERMARK
 from trasos_assets.contracts.schema import violations
 from trasos_assets.metrics.kpis import daily_kpis
 from trasos_assets.metrics.orders import order_lines, orders
@@ -256,3 +256,10 @@ def test_the_first_before_is_what_the_days_own_folder_would_have_told() -> None:
     _, then, _, _ = built(own)
     (day,) = [row for row in then if row["day"] == DAY]
     assert [before for before, _ in steps(found[0], *KPIS)] == [day[name] for name in KPIS]
+
+
+def test_marks_and_restatements_compile_for_spark() -> None:
+    raw, states, who = (ibis.table(one.types, name=one.name) for one in (RAW_EVENTS, EVENT_STATES, IDENTITIES))
+    clean = marked_events(accepted_events(raw, states), RULES)
+    sql = ibis.to_sql(restatements(clean, states, who), dialect="pyspark")
+    assert all(f"`{column}`" in sql for column in RESTATEMENTS.column_names)

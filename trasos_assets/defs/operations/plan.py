@@ -167,8 +167,8 @@ def day_runs(
         by_events, by_records = lake, records
     needs = {}
     for name in BY_DAY_NAMES:
-        never_built = lake - set(store.days(CONTRACTS[name]))
-        wanted = by_records if name == RECORDS_BY_DAY else by_events | never_built
+        own, touched = (records, by_records) if name == RECORDS_BY_DAY else (lake, by_events)
+        wanted = touched | (own - set(store.days(CONTRACTS[name])))
         if wanted:
             needs[name] = wanted
     why = _why("code changed" if set(outdated) else "what landed" if pending else "", releases)

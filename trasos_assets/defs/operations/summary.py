@@ -18,6 +18,7 @@ from trasos_assets.contracts.science import LEADERBOARD
 from trasos_assets.defs.operations.health import CheckStanding, latest_checks
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import Row
+from trasos_assets.printable import harmless
 from trasos_assets.settings import Settings
 
 TEAMS = ("engineering", "science", "analytics")
@@ -58,7 +59,7 @@ def print_checks(console: Console, checks: list[CheckStanding]) -> None:
     for check in checks:
         if not check.passed:
             colour = "yellow" if check.severity == "WARN" else "red"
-            text = escape(check.description or "see the run in the UI")
+            text = escape(harmless(check.description or "see the run in the UI", lines=True))
             console.print(f"  [{colour}]{check.severity}[/] {check.owner}: {check.asset}.{check.check}: {text}")
 
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from trasos_assets.contracts.landing import LandingFormat
-from trasos_assets.landing.blocks import Block, UnreadableFileError
+from trasos_assets.landing.blocks import MARKED, Block, UnreadableFileError
 from trasos_assets.landing.readers.columnar import LINE, text_rows
 from trasos_assets.landing.streams import BoundedStream, open_stream, reading, shown
 
@@ -155,8 +155,8 @@ class _Content(io.RawIOBase):
 
 
 def _utf8(start: bytes, rest: BoundedStream) -> Iterator[bytes]:
-    """Content in blocks; bytes that are no UTF-8 become U+FFFD so that the record is kept and explained."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    """Content in blocks; bytes that are no UTF-8 become NO_UTF8 so that the record is kept and explained."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors=MARKED)
     block = start or rest.read(_READ_BYTES)
     while block:
         if text := decoder.decode(block):
