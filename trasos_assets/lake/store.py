@@ -102,8 +102,25 @@ def select_from_files(contract: Contract, files: Iterable[Path]) -> str:
     hive = (
         f", hive_partitioning=true, hive_types={{{DAY}: DATE}}" if contract.partitioned else ", hive_partitioning=false"
     )
-    names = ", ".join(quoted(name) for name in contract.column_names)
+    absent = _absent_columns(contract, paths)
+    names = ", ".join(
+        f"NULL::{duckdb_type(c.type)} AS {quoted(c.name)}" if c.name in absent else quoted(c.name)
+        for c in contract.columns
+    )
     return f"SELECT {names} FROM read_parquet([{listed}], union_by_name=true{hive})"  # noqa: S608 - quoted above
+
+
+def _absent_columns(contract: Contract, paths: Sequence[Path]) -> set[str]:
+    """Columns that none of some files has: written before the contract had them."""
+    absent = set(contract.column_names) - {DAY}
+    for path in reversed(paths):  # the latest files know the most columns: as a rule one look is enough
+        try:
+            absent -= set(pq.read_schema(path).names)
+        except (pa.ArrowInvalid, OSError):
+            continue  # the engine names the file that cannot be read
+        if not absent:
+            break
+    return absent
 
 
 class LakeStore:

@@ -71,14 +71,14 @@ def funnel(source: Source, data_through: date | None) -> Funnel | NoData:
     """The funnel of the last week that is over and had sessions."""
     rows = source.rows("conversion_funnel", dimension="all")
     if not rows:
-        return NoData("No session has landed yet: the funnel needs events with a session_id and an item_id.")
+        return NoData("No event of an item has landed yet: the funnel needs events with an item_id.")
     weeks = {week: list(steps) for week, steps in itertools.groupby(rows, key=lambda row: row["week"])}
     whole = [week for week, steps in weeks.items() if steps[0]["share"] is not None]
     if not whole:
         if any(steps[0]["entrants"] for steps in weeks.values()):
             through = f" The data reach to {words.day(data_through)}." if data_through else ""
             return NoData(f"No week, Monday to Sunday, has landed whole yet.{through}")
-        return NoData("No session of the source viewed an item: without session_id nobody's way can be followed.")
+        return NoData("No session viewed an item: the funnel begins with a page_view or click that names one.")
     week = whole[-1]
     of_channels = source.rows("conversion_funnel", dimension="channel", week=week)
     channels = {key: list(steps) for key, steps in itertools.groupby(of_channels, key=lambda row: row["value"])}

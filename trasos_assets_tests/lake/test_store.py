@@ -1,5 +1,6 @@
 """The table store: what is published is whole, typed by contract, and the same bytes for the same rows."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -229,6 +230,20 @@ def test_a_stage_that_fails_leaves_the_last_good_partition_and_nothing_else(stor
         store.stage(BY_DAY, broken, DAYS)
     assert content(store, BY_DAY) == before
     assert [entry.name for entry in store.folder(BY_DAY).iterdir() if entry.name.startswith(".")] == []
+
+
+def test_a_column_that_no_file_has_yet_reads_as_null(store: LakeStore, backend: Backend) -> None:
+    store.write(BY_DAY, visits(backend, 1), DAYS)
+    grown = dataclasses.replace(BY_DAY, columns=(*BY_DAY.columns, Column("new", TEXT, "New.", nullable=True)))
+    rows = store.read(grown).to_pyarrow().to_pylist()
+    assert len(rows) == 12
+    assert {row["new"] for row in rows} == {None}
+    wider = visits(backend, 2).mutate(new=ibis.literal("x"))
+    store.write(grown, wider, DAYS[:1])
+    assert {(row["day"] == DAYS[0], row["new"]) for row in store.read(grown).to_pyarrow().to_pylist()} == {
+        (True, "x"),
+        (False, None),
+    }
 
 
 def test_days_staged_in_portions_are_published_together(store: LakeStore, backend: Backend) -> None:

@@ -28,8 +28,9 @@ def happened(number: int, file: str, received: int, late: int = 0, **fields: Any
     return row | {"occurred_at": row["occurred_at"] - before, "occurred_day": row["day"] - before}
 
 
-def days_of(table: Any, new: list[str], **settings: int) -> list[date]:
-    found = affected_days(table, new, **({"dedup_days": 7, "late_days": 3} | settings))
+def days_of(table: Any, new: list[str], **settings: Any) -> list[date]:
+    given_or_default: dict[str, Any] = {"dedup_days": 7, "late_days": 3} | settings
+    found = affected_days(table, new, **given_or_default)
     return found.to_pyarrow()["day"].to_pylist()
 
 

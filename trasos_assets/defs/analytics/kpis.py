@@ -15,6 +15,7 @@ from trasos_assets.contracts.analytics import (
 )
 from trasos_assets.lake.table import TableCheck, table
 from trasos_assets.metrics import acquisition, funnel, kpis, retention
+from trasos_assets.settings import get_settings
 from trasos_assets.trust.identity import person_of_unit, with_person
 
 
@@ -55,10 +56,10 @@ def daily_kpis(
     return kpis.daily_kpis(with_person(clean_events, identities), orders, watermark)
 
 
-@table(CONVERSION_FUNNEL)
+@table(CONVERSION_FUNNEL, parameters=("session_max_hours",))
 def conversion_funnel(clean_events: ibis.Table, watermark: ibis.Table) -> ibis.Table:
     """Sessions from view to purchase."""
-    return funnel.conversion_funnel(clean_events, watermark)
+    return funnel.conversion_funnel(clean_events, watermark, max_hours=get_settings().session_max_hours)
 
 
 @table(RETENTION_COHORTS)
