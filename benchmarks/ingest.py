@@ -134,7 +134,7 @@ def bare(data: Path, out: Path) -> dict[str, Any]:
     from trasos_assets.contracts.landing import EVENT
     from trasos_assets.landing import parse
     from trasos_assets.settings import get_settings
-    from trasos_assets.trust import classify
+    from trasos_assets.trust import classify, marks
 
     settings = get_settings()
     backend = ibis.duckdb.connect()
@@ -196,7 +196,7 @@ def bare(data: Path, out: Path) -> dict[str, Any]:
     write("event_states", classify.event_states(view("event_keys"), dedup_days=settings.dedup_days))
     states = view("event_states")
     write("quarantined_events", classify.quarantined_events(raw, states))
-    write("clean_events", classify.accepted_events(raw, states))
+    write("clean_events", marks.marked_events(classify.accepted_events(raw, states), settings))
     seconds = time.perf_counter() - started
     del duckdb
     return {"seconds": seconds, "parts": parts, "lake": str(out)}

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
 
     seed: int = Field(42, description="Seed of everything random on the platform.")
     threads: int = Field(0, ge=0, description="Engine threads; 0 lets the engine take every core.")
-    portion_rows: int = Field(1_500_000, ge=1, description="Rows of a table by day that a run makes at once.")
+    portion_rows: int = Field(1_000_000, ge=1, description="Rows of a table by day that a run makes at once.")
     memory_limit: str = Field("60%", description="Memory the engine may use before it spills, e.g. 4GB or 60%.")
 
     top_k: int = Field(20, ge=1, le=200, description="Recommendations per person.")

@@ -233,13 +233,15 @@ class LakeStore:
             LakeError: as ``conform``.
         """
         contract = staged.contract
+        # What stands in the engine already need not be made once more before its days are picked out.
+        made = isinstance(table.op(), ibis.expr.operations.DatabaseTable) and table.get_name() in self._scratch
         try:
             select = self._typed_select(contract, self.conform(contract, table))
             if staged.days is None:
                 self._copy(f"{select} ORDER BY {_names(contract.primary_key)}", staged.files[0])
                 written = staged.files
             else:
-                written = self._copy_days(staged, select, sorted(set(staged.days if days is None else days)))
+                written = self._copy_days(staged, select, sorted(set(staged.days if days is None else days)), made=made)
             for file in written:
                 _fsync(file)
         except BaseException:
@@ -276,7 +278,7 @@ class LakeStore:
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
         self.backend.raw_sql(f"COPY ({select}) TO {literal(file)} ({options})")
 
-    def _copy_days(self, staged: Staged, select: str, days: Sequence[date]) -> tuple[Path, ...]:
+    def _copy_days(self, staged: Staged, select: str, days: Sequence[date], *, made: bool) -> tuple[Path, ...]:
         """Compute once, then write a file a day: one file a partition, sorted, whatever the number of threads."""
         if not days:
             return ()
@@ -286,18 +288,17 @@ class LakeStore:
             file.parent.mkdir()
         order = _names([name for name in contract.primary_key if name != DAY] or contract.primary_key)
         columns = _names(name for name in contract.column_names if name != DAY)
-        if len(days) == 1:
-            self._copy(f"SELECT {columns} FROM ({select}) WHERE {DAY} = DATE '{days[0]}' ORDER BY {order}", files[0])  # noqa: S608
-            return files
-        held = f"staged_{uuid.uuid4().hex[:12]}"
-        bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
-        self.backend.raw_sql(f"CREATE TEMP TABLE {held} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
+        held = f"staged_{uuid.uuid4().hex[:12]}" if len(days) > 1 and not made else f"({select})"
+        if not held.startswith("("):
+            bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
+            self.backend.raw_sql(f"CREATE TEMP TABLE {held} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
         try:
             for day, file in zip(days, files, strict=True):
                 rows = f"SELECT {columns} FROM {held} WHERE {DAY} = DATE '{day}'"  # noqa: S608
                 self._copy(f"{rows} ORDER BY {order}", file)
         finally:
-            self.backend.raw_sql(f"DROP TABLE {held}")
+            if not held.startswith("("):
+                self.backend.raw_sql(f"DROP TABLE IF EXISTS {held}")
         return files
 
     def rows_by_day(self, contract: Contract, days: Iterable[date]) -> dict[date, int]:

@@ -146,6 +146,8 @@ def raw_table(contract: Contract, dataset: str) -> dg.AssetsDefinition:
                 max_file_bytes=settings.max_file_bytes,
             )
         )
+        if not stored:
+            return landed
         kept = held.filter(held.file_hash.notin([delivery.delivery for delivery in deliveries]))
         return kept.union(landed)
 
