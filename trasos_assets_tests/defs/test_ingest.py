@@ -12,6 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from trasos_assets.contracts import CONTRACTS
+
 TRASOS = Path(sys.executable).with_name("trasos")
 DATASETS = ("events", "catalogue", "marketing_spend", "assignments")
 DAYS = [f"2026-01-{day:02d}" for day in range(5, 13)]
@@ -70,7 +72,7 @@ def test_run_leaves_dashboard_warehouse_and_every_table(whole):
     assert (whole / "dagster_home").is_dir()
     with duckdb.connect(str(whole / "trasos.duckdb"), read_only=True) as connection:
         views = connection.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-        assert len(views) == 33
+        assert len(views) == len(CONTRACTS)
         for schema, view in views:
             connection.execute(f'SELECT * FROM "{schema}"."{view}"').fetchall()
 
