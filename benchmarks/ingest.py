@@ -203,7 +203,7 @@ def bare(data: Path, out: Path) -> dict[str, Any]:
 
 
 def _sql_type(ibis_type: str) -> str:
-    from trasos_assets.lake.store import duckdb_type
+    from trasos_assets.lake.parquet import duckdb_type
 
     return duckdb_type(ibis_type)
 

@@ -11,7 +11,8 @@ import dagster as dg
 import ibis
 from dagster_duckdb import DuckDBResource
 
-from trasos_assets.lake.store import LakeStore, alive
+from trasos_assets.lake.locks import alive
+from trasos_assets.lake.store import LakeStore
 from trasos_assets.settings import Settings, get_settings
 
 _open = ExitStack()  # keeps the resource's connection alive: Ibis expressions die with it

@@ -11,8 +11,8 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,9 +20,10 @@ from pathlib import Path
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from trasos_assets.contracts.model import DAY, Contract
+from trasos_assets.lake.locks import alive, held
+from trasos_assets.lake.parquet import duckdb_type, select_from_files
 from trasos_assets.sql import literal, quoted
 
 PART = "part-0.parquet"
@@ -70,57 +71,6 @@ def _day_folder(day: date) -> str:
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(quoted(name) for name in names)
-
-
-def duckdb_type(ibis_type: str) -> str:
-    """The DuckDB name of a contract's Ibis type."""
-    if ibis_type.startswith("array<"):
-        return duckdb_type(ibis_type[len("array<") : -1]) + "[]"
-    named = {
-        "string": "VARCHAR",
-        "int32": "INTEGER",
-        "int64": "BIGINT",
-        "float32": "FLOAT",
-        "float64": "DOUBLE",
-        "boolean": "BOOLEAN",
-        "date": "DATE",
-        "timestamp(6)": "TIMESTAMP",
-    }
-    return named.get(ibis_type, ibis_type.upper())
-
-
-def select_from_files(contract: Contract, files: Iterable[Path]) -> str:
-    """SQL that reads a contract's columns by name from its files; no rows and right types if there are no files.
-
-    A column that older files do not have reads as null.
-    """
-    paths = list(files)
-    if not paths:
-        columns = ", ".join(f"NULL::{duckdb_type(c.type)} AS {quoted(c.name)}" for c in contract.columns)
-        return f"SELECT {columns} WHERE false"
-    listed = ", ".join(literal(path) for path in paths)
-    hive = (
-        f", hive_partitioning=true, hive_types={{{DAY}: DATE}}" if contract.partitioned else ", hive_partitioning=false"
-    )
-    absent = _absent_columns(contract, paths)
-    names = ", ".join(
-        f"NULL::{duckdb_type(c.type)} AS {quoted(c.name)}" if c.name in absent else quoted(c.name)
-        for c in contract.columns
-    )
-    return f"SELECT {names} FROM read_parquet([{listed}], union_by_name=true{hive})"  # noqa: S608 - quoted above
-
-
-def _absent_columns(contract: Contract, paths: Sequence[Path]) -> set[str]:
-    """Columns that none of some files has: written before the contract had them."""
-    absent = set(contract.column_names) - {DAY}
-    for path in reversed(paths):  # the latest files know the most columns: as a rule one look is enough
-        try:
-            absent -= set(pq.read_schema(path).names)
-        except (pa.ArrowInvalid, OSError):
-            continue  # the engine names the file that cannot be read
-        if not absent:
-            break
-    return absent
 
 
 class LakeStore:
@@ -288,17 +238,18 @@ class LakeStore:
             file.parent.mkdir()
         order = _names([name for name in contract.primary_key if name != DAY] or contract.primary_key)
         columns = _names(name for name in contract.column_names if name != DAY)
-        held = f"staged_{uuid.uuid4().hex[:12]}" if len(days) > 1 and not made else f"({select})"
-        if not held.startswith("("):
+        once = len(days) > 1 and not made
+        source = f"staged_{uuid.uuid4().hex[:12]}" if once else f"({select})"
+        if once:
             bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
-            self.backend.raw_sql(f"CREATE TEMP TABLE {held} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
+            self.backend.raw_sql(f"CREATE TEMP TABLE {source} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
         try:
             for day, file in zip(days, files, strict=True):
-                rows = f"SELECT {columns} FROM {held} WHERE {DAY} = DATE '{day}'"  # noqa: S608
+                rows = f"SELECT {columns} FROM {source} WHERE {DAY} = DATE '{day}'"  # noqa: S608
                 self._copy(f"{rows} ORDER BY {order}", file)
         finally:
-            if not held.startswith("("):
-                self.backend.raw_sql(f"DROP TABLE IF EXISTS {held}")
+            if once:
+                self.backend.raw_sql(f"DROP TABLE IF EXISTS {source}")
         return files
 
     def rows_by_day(self, contract: Contract, days: Iterable[date]) -> dict[date, int]:
@@ -346,28 +297,9 @@ class LakeStore:
                 removed.append(staging)
         return removed
 
-    @contextmanager
-    def writing(self, name: str, *, on_wait: object = None) -> Iterator[None]:
-        """Hold the writers' lock of a table; a second writer waits and is told who holds it.
-
-        ``on_wait`` is called with a sentence when the lock is taken by another process.
-        """
-        folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        holder = folder / f"{name}.holder"
-        lock = FileLock(folder / f"{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            who = holder.read_text() if holder.exists() else "another process"
-            if callable(on_wait):
-                on_wait(f"{name} is being written by {who}; waiting for it to finish")
-            lock.acquire()
-        try:
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-            yield
-        finally:
-            lock.release()
+    def writing(self, name: str, *, on_wait: object = None) -> AbstractContextManager[None]:
+        """Hold the writers' lock of a table, as ``locks.held``."""
+        return held(self.root / ".locks", name, on_wait=on_wait)
 
 
 def _fsync(path: Path) -> None:
@@ -376,14 +308,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of that number runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 
 from trasos_assets.contracts.model import DAY, Contract
-from trasos_assets.lake.store import LakeStore, duckdb_type, select_from_files
+from trasos_assets.lake.parquet import duckdb_type, select_from_files
+from trasos_assets.lake.store import LakeStore
 from trasos_assets.sql import literal, quoted
 
 

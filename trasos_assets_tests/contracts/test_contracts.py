@@ -12,7 +12,7 @@ from trasos_assets.contracts import CONTRACTS, Column, Contract, Rule
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import DAY, INT64, TEXT
 from trasos_assets.contracts.schema import unique_key, violations
-from trasos_assets.lake.store import duckdb_type
+from trasos_assets.lake.parquet import duckdb_type
 from trasos_assets_tests.conftest import Backend, MakeTable
 
 ALL = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=lambda contract: contract.name)

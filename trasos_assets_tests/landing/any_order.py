@@ -39,7 +39,8 @@ from trasos_assets.contracts.model import Contract
 from trasos_assets.defs.operations import plan
 from trasos_assets.lake import store as lake_store
 from trasos_assets.lake.days import every_day
-from trasos_assets.lake.store import LakeStore, select_from_files
+from trasos_assets.lake.parquet import select_from_files
+from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import pending_deliveries, settle, take_stock
 from trasos_assets.landing.parse import read_deliveries
 from trasos_assets.metrics import orders as order_definitions
