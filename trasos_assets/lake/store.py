@@ -213,6 +213,13 @@ class LakeStore:
         self.add(staged, conformed)
         return staged
 
+    def made(self, table: ibis.Table) -> ibis.Table:
+        """A table computed now, for an expression that asks for it several times; dropped as ``until_staged`` says."""
+        name = f"made_{uuid.uuid4().hex[:12]}"
+        self.backend._run_pre_execute_hooks(table)
+        self.backend.raw_sql(f"CREATE TEMP TABLE {name} AS {self.backend.compile(table)}")
+        return self.until_staged(self.backend.table(name))
+
     def until_staged(self, table: ibis.Table) -> ibis.Table:
         """The same table, to be dropped once what is made of it is staged: for temporary tables of the engine."""
         self._scratch.append(table.get_name())

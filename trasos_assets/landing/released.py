@@ -36,10 +36,16 @@ def accepted_of(
     raw_events: ibis.Table, event_states: ibis.Table, store: LakeStore, days: list[date], *, late_days: int
 ) -> ibis.Table:
     """Accepted events of some days: received within lateness, and those for which a release waived it."""
-    accepted = classify.accepted_events(raw_events, event_states)
+
+    def of_days(raw: ibis.Table, states: ibis.Table) -> ibis.Table:
+        # Both sides: what is left of the lines of the days after is a few, and most of their rows need not be read.
+        of_raw, of_states = (t.filter(t.occurred_day.between(days[0], days[-1])) for t in (raw, states))
+        return classify.accepted_events(of_raw, of_states)
+
+    accepted = of_days(raw_events, event_states)
     beyond = states_beyond(store, days, late_days=late_days)
     if beyond is None:
         return accepted
     received = beyond.select("day").distinct().to_pyarrow()["day"].to_pylist()
     raw = store.table_of(RAW_EVENTS, [store.file(RAW_EVENTS, day) for day in sorted(received)])
-    return accepted.union(classify.accepted_events(raw, beyond))
+    return accepted.union(of_days(raw, beyond))

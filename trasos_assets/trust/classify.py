@@ -181,8 +181,8 @@ def _line_of(raw: ibis.Table, landing: LandingFormat) -> ibis.Value:
 def quarantined_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:
     """Refused lines with all their reasons (QUARANTINED_EVENTS)."""
     refused = event_states.filter(event_states.state == QUARANTINED).select(*_LINE, "reasons")
-    named = raw_events.select(*_LINE, "event_id", "event_type", "occurred_at", raw=_line_of(raw_events, EVENT))
-    return named.inner_join(refused, _LINE).select(*named.columns, "reasons")
+    lines = raw_events.inner_join(refused, _LINE)
+    return lines.select(*_LINE, "event_id", "event_type", "occurred_at", "reasons", raw=_line_of(lines, EVENT))
 
 
 def accepted_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:

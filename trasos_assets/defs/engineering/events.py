@@ -166,7 +166,7 @@ def quarantined_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis
 def clean_events(raw_events: ibis.Table, event_states: ibis.Table, store: LakeStore, days: list[date]) -> ibis.Table:
     """Accepted events on the day they happened, bots flagged, each with its session."""
     settings = get_settings()
-    accepted = accepted_of(raw_events, event_states, store, days, late_days=settings.late_days)
+    accepted = store.made(accepted_of(raw_events, event_states, store, days, late_days=settings.late_days))
     return marks.marked_events(accepted, settings)
 
 
