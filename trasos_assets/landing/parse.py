@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from trasos_assets.contracts.landing import FORMATS, LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TEXT, TIMESTAMP, Column
+from trasos_assets.landing.ahead import made_ahead
 from trasos_assets.landing.blocks import NO_UTF8, Block, UnreadableFileError, arrow_types
 from trasos_assets.landing.readers import read_blocks
 from trasos_assets.landing.streams import file_signature, shown
@@ -201,7 +202,7 @@ def read_deliveries(
         f"''::VARCHAR AS text, false AS too_deep WHERE false) SELECT * FROM ({of_text})"
     )
     limits = {"max_bytes": max_file_bytes, "max_line_bytes": max_line_bytes}
-    for block in _gathered(landing, deliveries, limits=limits, progress=progress):
+    for block in made_ahead(_gathered(landing, deliveries, limits=limits, progress=progress)):
         backend.con.register(lines, block.rows)
         backend.raw_sql(f"INSERT INTO {held} {of_typed if block.typed else of_text}")
         backend.con.unregister(lines)
