@@ -135,7 +135,7 @@ def test_a_line_that_is_no_json_object_is_kept_whole(parse: Parse, text: str) ->
 def test_bytes_that_are_no_utf8_do_not_stop_the_file(parse: Parse) -> None:
     rows = parse(b'{"event_id": "caf\xe9"}', b"\xff\xfe\x00", {"event_id": "e3"})
     assert [row.get("event_id") for row in rows] == ["caf" + NO_UTF8, None, "e3"]
-    assert [row.get("problems") for row in rows] == [None, "malformed", None]
+    assert [row.get("problems") for row in rows] == ["invalid_utf8", "malformed", None]
 
 
 WRONG_VALUES: dict[str, tuple[str, str]] = {
