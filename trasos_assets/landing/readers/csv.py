@@ -134,7 +134,8 @@ class _Content(io.RawIOBase):
 
     def __init__(self, start: bytes, rest: BoundedStream, columns: int) -> None:
         end = b",".join([_END] + [b""] * (columns - 1))
-        self._blocks = itertools.chain(_utf8(start, rest), [b"\n" + end + b"\n"])
+        # The parser takes one mark of byte order away: ours, or it would be one that the first value begins with.
+        self._blocks = itertools.chain([_BOM], _utf8(start, rest), [b"\n" + end + b"\n"])
         self._held = memoryview(b"")
 
     def readable(self) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trasos_assets.contracts.landing import EVENT
-from trasos_assets.landing.blocks import UnreadableFileError
+from trasos_assets.landing.blocks import NO_UTF8, UnreadableFileError
 from trasos_assets.landing.readers import csv
 
 BIG = 1 << 30
@@ -69,7 +69,7 @@ def test_a_record_with_too_many_or_too_few_fields_is_kept_as_its_text_and_stops_
         (3, "c"),
         (4, "d,e,f"),
         (5, '"g\nh",i,j'),
-        (6, "\ufffd,\ufffd,1"),
+        (6, f"{NO_UTF8},{NO_UTF8},1"),
         (7, '{"event_id":"k","device":"l"}'),
     ]
 
@@ -83,9 +83,9 @@ def test_json_in_a_csv_file_is_a_wrong_record_and_not_an_event(tmp_path: Path) -
 def test_bytes_that_are_no_utf8_harm_no_other_record(tmp_path: Path) -> None:
     assert fields(landed(tmp_path, b"event_id\na\n\xff\xc3\nb\n\xc3")) == [
         (2, {"event_id": "a"}),
-        (3, {"event_id": "\ufffd\ufffd"}),
+        (3, {"event_id": NO_UTF8 * 2}),
         (4, {"event_id": "b"}),
-        (5, {"event_id": "\ufffd"}),
+        (5, {"event_id": NO_UTF8}),
     ]
 
 
@@ -157,3 +157,10 @@ def test_records_are_those_that_pythons_own_writer_wrote_whatever_the_blocks(
             assert not line.lstrip().startswith("{")
         else:
             assert json.loads(line) == wanted
+
+
+def test_a_mark_of_byte_order_that_begins_the_first_value_is_part_of_it(tmp_path: Path) -> None:
+    assert fields(landed(tmp_path, "event_id,device\n\ufeffa,b\n\ufeffc,d\n".encode())) == [
+        (2, {"event_id": "\ufeffa", "device": "b"}),
+        (3, {"event_id": "\ufeffc", "device": "d"}),
+    ]
