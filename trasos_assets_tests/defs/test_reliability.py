@@ -316,7 +316,7 @@ def test_a_change_of_code_that_was_cut_short_reaches_every_table_at_the_next_run
     shutil.copytree(undisturbed.done, whole)
     shutil.copytree(undisturbed.done, cut)
     # Of the seven tables by day only clean_events is of other code. Nothing lands, so no file brings its days again.
-    kill = {"at": "LakeStore.begin", "call": 6, "when": BEFORE}
+    kill = {"at": "LakeStore.begin", "call": 7, "when": BEFORE}
     _, killed = other.run((whole, RUN, None), (cut, RUN, kill))
     assert killed["killed"]
     assert hashes(cut) not in (undisturbed.standing.after, hashes(whole)), "it died before or after all was done"
