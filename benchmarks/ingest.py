@@ -13,8 +13,8 @@ every line read with its number, its unknown fields (``extra``) and what is wron
 ledger, staging, checks, flush to disk or record of what was done. Rows of every set are compared. Every run is a
 process of its own; its peak memory is the most that it ever held.
 
-**history**: one lake; the cost of each of three new days after 30 days and after 300, from landing to the last table
-by day. Tables without partitions (KPIs, features) come after that and are not part of it.
+**history**: the cost of each of the same three new days in a lake of the 30 days before them and in one of the 300 days
+before them, from landing to the last table by day. Tables without partitions (KPIs, features) come after that and are not part of it.
 
 Exits with a code other than 0 only if it could not measure.
 """
@@ -208,8 +208,8 @@ def _sql_type(ibis_type: str) -> str:
     return duckdb_type(ibis_type)
 
 
-def history(data: Path, source: Path) -> dict[str, Any]:
-    """Seconds of each new day after each length of history."""
+def history(data: Path, source: Path, length: Path) -> dict[str, Any]:
+    """Seconds of each of the last days of the source, after as many days before them as ``length`` says."""
     warnings.filterwarnings("ignore")
     from trasos_assets.definitions import assembled
     from trasos_assets.defs.operations.ingest import ingest
@@ -220,13 +220,10 @@ def history(data: Path, source: Path) -> dict[str, Any]:
     settings = get_settings()
     instance, definitions, store = open_instance(settings), assembled(), open_lake(settings)
     folders = sorted((source / "events").glob("dt=*"))
-    landed = 0
 
-    def land(days: int) -> None:
-        nonlocal landed
-        for folder in folders[landed:days]:
+    def land(days: list[Path]) -> None:
+        for folder in days:
             shutil.copytree(folder, settings.landing_dir / "events" / folder.name)
-        landed = days
 
     def bring() -> float:
         started = time.perf_counter()
@@ -235,15 +232,13 @@ def history(data: Path, source: Path) -> dict[str, Any]:
             raise RuntimeError("; ".join(outcome.errors) or "nothing was done")
         return time.perf_counter() - started
 
-    found: dict[str, list[float]] = {}
-    for length in HISTORY:
-        land(length)
-        bring()
-        found[str(length)] = []
-        for _ in range(NEW_DAYS):
-            land(landed + 1)
-            found[str(length)].append(bring())
-    return {"days": found}
+    land(folders[-NEW_DAYS - int(str(length)) : -NEW_DAYS])
+    bring()
+    seconds = []
+    for folder in folders[-NEW_DAYS:]:
+        land([folder])
+        seconds.append(bring())
+    return {"days": seconds}
 
 
 def work(what: str, data: Path, *further: Path) -> dict[str, Any]:
@@ -298,9 +293,13 @@ def throughput(scratch: Path, events: int) -> None:
 def growth(scratch: Path) -> None:
     days = HISTORY[-1] + NEW_DAYS
     simulated(scratch / "history-source", days=days, events=days * HISTORY_EVENTS_PER_DAY)
-    shutil.rmtree(scratch / "history", ignore_errors=True)
-    (scratch / "history" / "landing").mkdir(parents=True)
-    found = work("history", scratch / "history", scratch / "history-source")["days"]
+    found: dict[str, list[float]] = {}
+    for length in HISTORY:
+        data = scratch / f"history-{length}"
+        shutil.rmtree(data, ignore_errors=True)
+        (data / "landing").mkdir(parents=True)
+        found[str(length)] = work("history", data, scratch / "history-source", Path(str(length)))["days"]
+        shutil.rmtree(data)
     medians = {length: statistics.median(seconds) for length, seconds in found.items()}
     for length, seconds in found.items():
         each = ", ".join(f"{one:.2f}" for one in seconds)
