@@ -14,7 +14,8 @@ ledger, staging, checks, flush to disk or record of what was done. Rows of every
 process of its own; its peak memory is the most that it ever held.
 
 **history**: the cost of each of the same three new days in a lake of the 30 days before them and in one of the 300 days
-before them, from landing to the last table by day. Tables without partitions (KPIs, features) come after that and are not part of it.
+before them, from landing to the last table by day. Tables without partitions (KPIs, features) come after that and are
+not part of it.
 
 Exits with a code other than 0 only if it could not measure.
 """
