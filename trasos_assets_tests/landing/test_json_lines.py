@@ -151,3 +151,9 @@ def test_lines_are_numbered_over_blocks_and_blank_ones_count(tmp_path: Path, mon
     numbers = [number for block in found for number in block.rows["line"].to_pylist()]
     assert numbers == [number for number in range(1, 60) if number % 7]
     assert json_lines.count_rows(path, max_bytes=10**9) == len(numbers)
+
+
+@pytest.mark.parametrize("value", [b"a\xff", b"a\xc0\xaf", b"a\xed\xa0\x80"])
+def test_the_fast_reading_takes_no_bytes_that_are_no_utf8(value: bytes) -> None:
+    line = b'{"event_id":"' + value + b'"}\n'
+    assert json_lines.typed_rows(line, EVENT, max_line_bytes=1_000) is None
