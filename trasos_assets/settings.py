@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         12, ge=1, le=24, description="A source's session that lasts longer on a day is inferred anew."
     )
 
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="What computes tables: duckdb in this process, or spark past one machine."
+    )
+    spark_master: str = Field("local[*]", description="Spark's master, e.g. spark://host:7077; for TRASOS_ENGINE=spark.")
     seed: int = Field(42, description="Seed of everything random on the platform.")
     threads: int = Field(0, ge=0, description="Engine threads; 0 lets the engine take every core.")
     portion_rows: int = Field(1_000_000, ge=1, description="Rows of a table by day that a run makes at once.")
