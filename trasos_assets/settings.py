@@ -1,13 +1,23 @@
 """Every setting of the platform, in one class, read from the environment (prefix ``TRASOS_``)."""
 
 import functools
+from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trasos_assets.places import is_remote, name_of, place, store_of, store_path
+
+
+def _local_dir(known: Mapping[str, Any]) -> Path:
+    """The folder of this machine that belongs to a data folder, which may be in an object store."""
+    data_dir = known.get("data_dir") or Path("data").absolute()
+    return Path("data", "remote", name_of(data_dir)).absolute() if is_remote(data_dir) else data_dir
 
 
 class Settings(BaseSettings):
@@ -16,7 +26,18 @@ class Settings(BaseSettings):
     # A value that is refused may hold a password: errors name the setting only.
     model_config = SettingsConfigDict(env_prefix="TRASOS_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    data_dir: Path = Field(Path("data"), description="Holds landing/, lake/, reports/, trasos.duckdb, dagster_home/.")
+    data_dir: Path = Field(
+        default_factory=lambda: Path("data").absolute(),
+        description="Holds landing/, lake/, reports/: a folder, or a place in an object store (s3://bucket/prefix).",
+    )
+    local_dir: Path = Field(
+        default_factory=_local_dir,
+        description="What must be on this machine: dagster_home/, trasos.duckdb, locks, spills. Default: the data "
+        "folder; data/remote/<name of the store> if that is in an object store.",
+    )
+    warehouse: Literal["views", "tables"] = Field(
+        "views", description="Whether trasos.duckdb holds views over the lake, or the data themselves."
+    )
     start_date: date | None = Field(None, description="First day of the lake. Default: the first landed day.")
     timezone: str = Field("UTC", description="The business time zone: it decides on which day an event falls.")
     currency: str = Field("GBP", description="The one currency of prices and costs; others are quarantined.")
@@ -50,11 +71,34 @@ class Settings(BaseSettings):
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb", description="What computes tables: duckdb in this process, or spark past one machine."
     )
-    spark_master: str = Field("local[*]", description="Spark's master, e.g. spark://host:7077; for TRASOS_ENGINE=spark.")
+    spark_master: str = Field(
+        "local[*]", description="Spark's master, e.g. spark://host:7077; for TRASOS_ENGINE=spark."
+    )
     seed: int = Field(42, description="Seed of everything random on the platform.")
     threads: int = Field(0, ge=0, description="Engine threads; 0 lets the engine take every core.")
     portion_rows: int = Field(1_000_000, ge=1, description="Rows of a table by day that a run makes at once.")
     memory_limit: str = Field("60%", description="Memory the engine may use before it spills, e.g. 4GB or 60%.")
+
+    retention: Literal["off", "dry", "on"] = Field(
+        "dry", description="What becomes of days past a table's keep_days: nothing, planned only, or removed."
+    )
+    retention_grace_days: int = Field(7, ge=0, description="Days between a removal being planned and carried out.")
+    landing_keep_days: int | None = Field(
+        None, ge=1, description="Accepted landing files older than this are removed too. Default: none is."
+    )
+    compact_after_days: int | None = Field(
+        14, ge=1, description="Accepted landing files of days this old are bundled, one file a day; none: never."
+    )
+    price_gb_month: Decimal | None = Field(None, ge=0, description="Price of a gigabyte (10^9 bytes) kept for a month.")
+    price_compute_hour: Decimal | None = Field(None, ge=0, description="Price of an hour of computing.")
+    read_outside: str = Field(
+        "", description="Tables, or table.column, comma separated, that people or BI read through the warehouse."
+    )
+
+    sample_share: float = Field(0.01, gt=0, le=1, description="Share of people in a sample.")
+    sample_key: SecretStr | None = Field(
+        None, description="Secret behind who is in samples and under which name. Default: one made for the lake."
+    )
 
     top_k: int = Field(20, ge=1, le=200, description="Recommendations per person.")
     als_factors: int = Field(64, ge=1)
@@ -62,6 +106,11 @@ class Settings(BaseSettings):
     als_alpha: float = Field(3.0, gt=0)
     als_iterations: int = Field(15, ge=1)
     test_days: int = Field(7, ge=1, description="Days of truth after the split when models are compared.")
+
+    @field_validator("landing_keep_days", "compact_after_days", "price_gb_month", "price_compute_hour", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
     @field_validator("timezone")
     @classmethod
@@ -72,25 +121,35 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is no IANA time zone; use a name such as Europe/London") from error
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", mode="plain")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _place(cls, value: Any) -> Path:
+        return place(value)
+
+    @field_validator("local_dir", mode="plain")
+    @classmethod
+    def _of_this_machine(cls, value: Any) -> Path:
+        found = place(value)
+        if is_remote(found):
+            raise ValueError("locks and databases need a folder of this machine, no object store")
+        return found
 
     @field_validator("landing_url")
     @classmethod
     def _known_store(cls, value: str | None) -> str | None:
-        if not value or "://" not in value:
-            return value or None
-        from fsspec import available_protocols
+        if value and "://" in value:
+            store_of(value)
+        return value or None
 
-        protocol = value.split("://")[0]
-        if protocol not in available_protocols():
-            # The value itself may hold a password.
-            raise ValueError(
-                f"{protocol!r} is no store that fsspec knows; use s3://, gs://, abfs://, file:// or a path"
-            )
-        return value
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; another data folder brings its own local folder, unless one was set."""
+        changed = dict(update or {})
+        if "data_dir" in changed and "local_dir" not in {*changed, *self.model_fields_set}:
+            changed["local_dir"] = _local_dir(changed)
+        copied = super().model_copy(update=changed, deep=deep)
+        if "local_dir" not in {*(update or {}), *self.model_fields_set}:
+            copied.model_fields_set.discard("local_dir")
+        return copied
 
     @property
     def landing_dir(self) -> Path:
@@ -99,9 +158,7 @@ class Settings(BaseSettings):
             return self.data_dir / "landing"
         if "://" not in self.landing_url:
             return Path(self.landing_url).expanduser().absolute()
-        from upath import UPath
-
-        return UPath(self.landing_url.rstrip("/"))  # pyright: ignore[reportReturnType] - a Path in all but name
+        return store_path(self.landing_url)
 
     @property
     def lake_dir(self) -> Path:
@@ -116,7 +173,17 @@ class Settings(BaseSettings):
     @property
     def warehouse_path(self) -> Path:
         """The DuckDB file of views for BI tools and data scientists."""
-        return self.data_dir / "trasos.duckdb"
+        return self.local_dir / "trasos.duckdb"
+
+    @property
+    def samples_dir(self) -> Path:
+        """The sample that the asset ``samples`` takes."""
+        return self.local_dir / "samples"
+
+    @property
+    def sample_key_file(self) -> Path:
+        """The secret of samples where none is set; read by its owner only."""
+        return self.local_dir / "sample.key"
 
     @property
     def dashboard_page(self) -> Path:
@@ -126,7 +193,7 @@ class Settings(BaseSettings):
     @property
     def dagster_home(self) -> Path:
         """The Dagster instance: runs, event log, schedules."""
-        return self.data_dir / "dagster_home"
+        return self.local_dir / "dagster_home"
 
 
 @functools.lru_cache(maxsize=1)

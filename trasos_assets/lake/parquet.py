@@ -1,15 +1,17 @@
-"""SQL that reads a contract's columns from its Parquet files, whatever columns the files were written with."""
+"""How a contract's tables stand in Parquet files, and the SQL by which DuckDB reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from trasos_assets.contracts.model import DAY, Contract
 from trasos_assets.sql import literal, quoted
+
+PART = "part-0.parquet"
+ROW_GROUP_SIZE = 122_880
+COMPRESSION = "zstd"
+COPY_OPTIONS = f"FORMAT parquet, COMPRESSION {COMPRESSION}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
 
 
 def duckdb_type(ibis_type: str) -> str:
@@ -29,10 +31,13 @@ def duckdb_type(ibis_type: str) -> str:
     return named.get(ibis_type, ibis_type.upper())
 
 
-def select_from_files(contract: Contract, files: Iterable[Path]) -> str:
-    """SQL that reads a contract's columns by name from its files; no rows and right types if there are no files.
+def select_from_files(contract: Contract, files: Iterable[Path], absent: Collection[str] = ()) -> str:
+    """SQL that reads a contract's columns by name and of its types; no rows if there are no files.
 
-    A column that older files do not have reads as null.
+    Args:
+        contract: the table.
+        files: its files; a column that some of them do not have reads as null from those.
+        absent: columns that none of the files has.
     """
     paths = list(files)
     if not paths:
@@ -42,22 +47,8 @@ def select_from_files(contract: Contract, files: Iterable[Path]) -> str:
     hive = (
         f", hive_partitioning=true, hive_types={{{DAY}: DATE}}" if contract.partitioned else ", hive_partitioning=false"
     )
-    absent = _absent_columns(contract, paths)
     names = ", ".join(
-        f"NULL::{duckdb_type(c.type)} AS {quoted(c.name)}" if c.name in absent else quoted(c.name)
+        f"{'NULL' if c.name in absent else quoted(c.name)}::{duckdb_type(c.type)} AS {quoted(c.name)}"
         for c in contract.columns
     )
     return f"SELECT {names} FROM read_parquet([{listed}], union_by_name=true{hive})"  # noqa: S608 - quoted above
-
-
-def _absent_columns(contract: Contract, paths: Sequence[Path]) -> set[str]:
-    """Columns that none of some files has: written before the contract had them."""
-    absent = set(contract.column_names) - {DAY}
-    for path in reversed(paths):  # the latest files know the most columns: as a rule one look is enough
-        try:
-            absent -= set(pq.read_schema(path).names)
-        except (pa.ArrowInvalid, OSError):
-            continue  # the engine names the file that cannot be read
-        if not absent:
-            break
-    return absent

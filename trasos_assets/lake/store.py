@@ -1,4 +1,4 @@
-"""Tables as Parquet on disk: one file a partition, staged beside the table, published by one rename.
+"""Tables as Parquet: one file a partition, staged beside the table, checked, published in one step.
 
 ``<lake>/<team>/<table>/day=YYYY-MM-DD/part-0.parquet`` for tables partitioned by day, ``<lake>/<team>/<table>/
 part-0.parquet`` for the others. Readers see a partition as it was before a publish or as it is after, never between.
@@ -6,38 +6,37 @@ part-0.parquet`` for the others. Readers see a partition as it was before a publ
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import socket
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trasos_assets.contracts.model import DAY, Contract
-from trasos_assets.lake.locks import alive, held
-from trasos_assets.lake.parquet import duckdb_type, select_from_files
-from trasos_assets.sql import literal, quoted
+from trasos_assets.lake import evolution
+from trasos_assets.lake.engines.duckdb import DuckDBEngine
+from trasos_assets.lake.errors import LakeError
+from trasos_assets.lake.locks import held
+from trasos_assets.lake.parquet import PART
+from trasos_assets.lake.storage import Storage, fsync, storage_at
 
-PART = "part-0.parquet"
-ROW_GROUP_SIZE = 122_880
-_DAY_FOLDER = re.compile(r"^day=(\d{4}-\d{2}-\d{2})$")
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend as DuckDBBackend
 
+    from trasos_assets.lake.engines.base import Engine
 
-class LakeError(Exception):
-    """The store refuses what it was asked to do; the message says why and what to do."""
+__all__ = ["PART", "LakeError", "LakeStore", "Staged"]
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A computed table on disk, not yet visible. ``days`` is None for an unpartitioned table."""
+    """A computed table on this machine's disk, not yet visible. ``days`` is None for an unpartitioned table."""
 
     contract: Contract
     folder: Path
@@ -69,17 +68,39 @@ def _day_folder(day: date) -> str:
     return f"{DAY}={day.isoformat()}"
 
 
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(quoted(name) for name in names)
+def _day_of(folder: str) -> date | None:
+    name, _, value = folder.partition("=")
+    try:
+        return date.fromisoformat(value) if name == DAY and len(value) == len("YYYY-MM-DD") else None
+    except ValueError:
+        return None
 
 
 class LakeStore:
-    """Reads and writes the tables below one folder with one Ibis backend."""
+    """Reads and writes the tables below one root with one engine.
 
-    def __init__(self, root: Path, backend: ibis.backends.duckdb.Backend) -> None:
+    Args:
+        root: a folder, or the UPath of an object store.
+        engine: an engine, or a DuckDB backend of Ibis, which becomes one.
+        local: a folder of this machine, for an object store's locks and staging.
+    """
+
+    def __init__(self, root: Path, engine: Engine | DuckDBBackend, *, local: Path | None = None) -> None:
         self.root = root
-        self.backend = backend
-        self._scratch: list[str] = []
+        self.storage: Storage = storage_at(root, local)
+        self.engine: Engine = engine if hasattr(engine, "write_days") else DuckDBEngine(engine)  # type: ignore[arg-type]
+        if self.storage.filesystem is not None:
+            self.engine.reach(self.storage)
+
+    @property
+    def backend(self) -> Any:
+        """The Ibis backend on which this lake's tables are computed."""
+        return self.engine.backend
+
+    @property
+    def door(self) -> DuckDBBackend:
+        """The DuckDB backend that parses what landed; ``taken`` hands its tables to the engine."""
+        return self.engine.door
 
     def folder(self, contract: Contract) -> Path:
         """Where the table lives."""
@@ -92,22 +113,18 @@ class LakeStore:
 
     def days(self, contract: Contract) -> list[date]:
         """Published days of a partitioned table, in order."""
-        folder = self.folder(contract)
-        if not folder.is_dir():
-            return []
-        matches = (_DAY_FOLDER.match(entry.name) for entry in folder.iterdir())
-        days = sorted(date.fromisoformat(match.group(1)) for match in matches if match)
-        return [day for day in days if self.file(contract, day).exists()]
+        days = (_day_of(name) for name in self.storage.names(self.folder(contract), PART))
+        return sorted(day for day in days if day is not None)
 
     def exists(self, contract: Contract) -> bool:
         """Whether anything of the table is published."""
-        return bool(self.days(contract)) if contract.partitioned else self.file(contract).exists()
+        return bool(self.days(contract)) if contract.partitioned else self.storage.exists(self.file(contract))
 
     def files(self, contract: Contract, *, first: date | None = None, last: date | None = None) -> list[Path]:
         """Published files, of the days from ``first`` to ``last`` (both included) where given."""
         if not contract.partitioned:
             file = self.file(contract)
-            return [file] if file.exists() else []
+            return [file] if self.storage.exists(file) else []
         return [
             self.file(contract, day)
             for day in self.days(contract)
@@ -119,23 +136,45 @@ class LakeStore:
         return self.table_of(contract, self.files(contract, first=first, last=last))
 
     def table_of(self, contract: Contract, files: Iterable[Path]) -> ibis.Table:
-        """An Ibis expression over given files of a contract."""
-        view = f"{contract.name}_{uuid.uuid4().hex[:12]}"
-        self.backend.raw_sql(f"CREATE TEMP VIEW {view} AS {select_from_files(contract, files)}")
-        return self.backend.table(view)
+        """An Ibis expression over given files of a contract; a column that older files do not have reads as null."""
+        chosen = list(files)
+        return self.engine.read(contract, chosen, self._absent_columns(contract, chosen))
+
+    def _absent_columns(self, contract: Contract, files: Sequence[Path]) -> set[str]:
+        """Columns that none of some files has: written before the contract had them."""
+        absent = set(contract.column_names) - {DAY} if files else set()
+        for file in reversed(files):  # the latest files know the most columns: as a rule one look is enough
+            try:
+                absent -= set(self.storage.footer(file).schema.to_arrow_schema().names)
+            except (pa.ArrowInvalid, OSError):
+                continue  # the engine names the file that cannot be read
+            if not absent:
+                break
+        return absent
+
+    def _footer(self, file: Path) -> pq.FileMetaData:
+        try:
+            return self.storage.footer(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise LakeError(
+                f"{file} cannot be read ({error}); delete it and run `trasos run`, which builds it "
+                "again from what it is made of, a raw table from landing"
+            ) from error
 
     def row_counts(self, contract: Contract) -> int:
         """Published rows, from the Parquet footers."""
-        rows = 0
-        for file in self.files(contract):
-            try:
-                rows += pq.read_metadata(file).num_rows
-            except (pa.ArrowInvalid, OSError) as error:
-                raise LakeError(
-                    f"{file} cannot be read ({error}); delete it and run `trasos run`, which builds it "
-                    "again from what it is made of, a raw table from landing"
-                ) from error
-        return rows
+        return sum(self._footer(file).num_rows for file in self.files(contract))
+
+    def rows_by_day(self, contract: Contract, days: Iterable[date]) -> dict[date, int]:
+        """Published rows of each of some days, from the Parquet footers; 0 where nothing is published."""
+        there = set(self.days(contract))
+        return {day: self._footer(self.file(contract, day)).num_rows if day in there else 0 for day in days}
+
+    def bytes_by_day(self, contract: Contract) -> dict[date | None, int]:
+        """Bytes of every published partition; the key of a table without partitions is None."""
+        days: Iterable[date | None] = self.days(contract) if contract.partitioned else [None]
+        files = {day: self.file(contract, day) for day in days}
+        return {day: self.storage.size(file) for day, file in files.items() if day or self.storage.exists(file)}
 
     def conform(self, contract: Contract, table: ibis.Table) -> ibis.Table:
         """Columns by name in the contract's order; types follow when the table is written.
@@ -160,16 +199,17 @@ class LakeStore:
         return table.select(*contract.column_names)
 
     def begin(self, contract: Contract, days: Iterable[date] | None = None) -> Staged:
-        """An empty staging folder beside the published table, to be filled with ``add`` and then published.
+        """An empty staging folder, to be filled with ``add`` and then published.
 
         Raises:
-            LakeError: days were named for a table without partitions, or none for one with.
+            LakeError: days were named for a table without partitions, or none for one with; or the contract drops or
+                retypes what is published, without a new version.
         """
         if contract.partitioned != (days is not None):
             kind = "is partitioned by day: name the days" if contract.partitioned else "has no partitions: name no days"
             raise LakeError(f"table {contract.name} {kind} to write")
-        folder = self.folder(contract) / f".staging-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
+        evolution.refuse_breaking(contract, self._recorded(contract))
+        folder = self.storage.staging(self.folder(contract))
         return Staged(contract, folder, None if days is None else tuple(sorted(set(days))))
 
     def add(self, staged: Staged, table: ibis.Table, days: Iterable[date] | None = None) -> None:
@@ -183,24 +223,25 @@ class LakeStore:
             LakeError: as ``conform``.
         """
         contract = staged.contract
-        # What stands in the engine already need not be made once more before its days are picked out.
-        made = isinstance(table.op(), ibis.expr.operations.DatabaseTable) and table.get_name() in self._scratch
         try:
-            select = self._typed_select(contract, self.conform(contract, table))
+            conformed = self.conform(contract, table)
             if staged.days is None:
-                self._copy(f"{select} ORDER BY {_names(contract.primary_key)}", staged.files[0])
-                written = staged.files
+                self.engine.write(contract, conformed, staged.files[0])
+                written = list(staged.files)
             else:
-                written = self._copy_days(staged, select, sorted(set(staged.days if days is None else days)), made=made)
+                chosen = {day: staged.file(day) for day in sorted(set(staged.days if days is None else days))}
+                for file in chosen.values():
+                    file.parent.mkdir()
+                if chosen:
+                    self.engine.write_days(contract, conformed, chosen)
+                written = list(chosen.values())
             for file in written:
-                _fsync(file)
+                fsync(file)
         except BaseException:
             self.discard(staged)
             raise
         finally:
-            for name in self._scratch:
-                self.backend.raw_sql(f"DROP TABLE IF EXISTS {quoted(name)}")
-            self._scratch.clear()
+            self.engine.release()
 
     def stage(self, contract: Contract, table: ibis.Table, days: Iterable[date] | None = None) -> Staged:
         """``begin`` and ``add`` in one: a whole table, staged.
@@ -214,55 +255,12 @@ class LakeStore:
         return staged
 
     def made(self, table: ibis.Table) -> ibis.Table:
-        """A table computed now, for an expression that asks for it several times; dropped as ``until_staged`` says."""
-        name = f"made_{uuid.uuid4().hex[:12]}"
-        self.backend._run_pre_execute_hooks(table)
-        self.backend.raw_sql(f"CREATE TEMP TABLE {name} AS {self.backend.compile(table)}")
-        return self.until_staged(self.backend.table(name))
+        """A table computed now, for an expression that asks for it several times; dropped once it is staged."""
+        return self.engine.made(table)
 
-    def until_staged(self, table: ibis.Table) -> ibis.Table:
-        """The same table, to be dropped once what is made of it is staged: for temporary tables of the engine."""
-        self._scratch.append(table.get_name())
-        return table
-
-    def _typed_select(self, contract: Contract, table: ibis.Table) -> str:
-        """SQL of a table with every column cast in the engine: Ibis leaves out casts that it thinks redundant."""
-        self.backend._run_pre_execute_hooks(table)
-        casts = ", ".join(f"{quoted(c.name)}::{duckdb_type(c.type)} AS {quoted(c.name)}" for c in contract.columns)
-        return f"SELECT {casts} FROM ({self.backend.compile(table)})"  # noqa: S608 - quoted above
-
-    def _copy(self, select: str, file: Path) -> None:
-        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
-        self.backend.raw_sql(f"COPY ({select}) TO {literal(file)} ({options})")
-
-    def _copy_days(self, staged: Staged, select: str, days: Sequence[date], *, made: bool) -> tuple[Path, ...]:
-        """Compute once, then write a file a day: one file a partition, sorted, whatever the number of threads."""
-        if not days:
-            return ()
-        contract = staged.contract
-        files = tuple(staged.file(day) for day in days)
-        for file in files:
-            file.parent.mkdir()
-        order = _names([name for name in contract.primary_key if name != DAY] or contract.primary_key)
-        columns = _names(name for name in contract.column_names if name != DAY)
-        once = len(days) > 1 and not made
-        source = f"staged_{uuid.uuid4().hex[:12]}" if once else f"({select})"
-        if once:
-            bounds = f"{DAY} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
-            self.backend.raw_sql(f"CREATE TEMP TABLE {source} AS SELECT * FROM ({select}) WHERE {bounds}")  # noqa: S608
-        try:
-            for day, file in zip(days, files, strict=True):
-                rows = f"SELECT {columns} FROM {source} WHERE {DAY} = DATE '{day}'"  # noqa: S608
-                self._copy(f"{rows} ORDER BY {order}", file)
-        finally:
-            if once:
-                self.backend.raw_sql(f"DROP TABLE IF EXISTS {source}")
-        return files
-
-    def rows_by_day(self, contract: Contract, days: Iterable[date]) -> dict[date, int]:
-        """Published rows of each of some days, from the Parquet footers; 0 where nothing is published."""
-        files = {day: self.file(contract, day) for day in days}
-        return {day: pq.read_metadata(file).num_rows if file.exists() else 0 for day, file in files.items()}
+    def taken(self, table: ibis.Table) -> ibis.Table:
+        """A temporary table of the door as a table of the engine, to be dropped once what is made of it is staged."""
+        return self.engine.taken(table)
 
     def staged_table(self, staged: Staged, days: Iterable[date] | None = None) -> ibis.Table:
         """What was staged, read back from disk; of some days only, if any are named."""
@@ -270,15 +268,16 @@ class LakeStore:
         return self.table_of(staged.contract, files)
 
     def publish(self, staged: Staged) -> None:
-        """Make every staged partition the table's partition, each by one atomic rename."""
+        """Make every staged partition the table's partition, each in one step."""
+        contract = staged.contract
         partitions = staged.days if staged.days is not None else (None,)
-        table_folder = self.folder(staged.contract)
+        shape = evolution.record_of(contract)
+        if shape != self._recorded(contract):
+            # Before the data: after a kill between the two, the same contract is written again.
+            self.storage.write_bytes(self._record(contract), evolution.to_bytes(shape))
         for day, source in zip(partitions, staged.files, strict=True):
-            target = self.file(staged.contract, day)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-            _fsync(target.parent)
-        _fsync(table_folder)  # a new day's folder is an entry of its own
+            self.storage.publish(source, self.file(contract, day))
+        self.storage.published(self.folder(contract))  # a new day's folder is an entry of its own
         self.discard(staged)
 
     def discard(self, staged: Staged) -> None:
@@ -293,25 +292,21 @@ class LakeStore:
         self.sweep(contract)
         self.publish(self.stage(contract, table, days))
 
+    def remove(self, contract: Contract, day: date | None = None) -> None:
+        """Remove a published partition; the caller holds the table's lock."""
+        self.storage.remove(self.file(contract, day))
+
     def sweep(self, contract: Contract) -> list[Path]:
         """Remove staging folders whose process on this machine is gone; returns what was removed."""
-        folder = self.folder(contract)
-        removed = []
-        for staging in folder.glob(f".staging-{socket.gethostname()}-*"):
-            pid = int(staging.name.split("-")[-2])
-            if not alive(pid):
-                shutil.rmtree(staging, ignore_errors=True)
-                removed.append(staging)
-        return removed
+        return self.storage.sweep(self.folder(contract))
 
     def writing(self, name: str, *, on_wait: object = None) -> AbstractContextManager[None]:
-        """Hold the writers' lock of a table, as ``locks.held``."""
-        return held(self.root / ".locks", name, on_wait=on_wait)
+        """Hold the writers' lock of a table among the processes of this machine, as ``locks.held``."""
+        return held(self.storage.local / ".locks", name, on_wait=on_wait)
 
+    def _record(self, contract: Contract) -> Path:
+        return self.folder(contract) / evolution.RECORD
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _recorded(self, contract: Contract) -> evolution.Record | None:
+        file = self._record(contract)
+        return evolution.from_bytes(self.storage.read_bytes(file)) if self.storage.exists(file) else None

@@ -75,19 +75,22 @@ class Primitives:
     def watch_all(self) -> None:
         """Everything that changes what is on disk."""
         from trasos_assets.defs.operations import ingest
-        from trasos_assets.lake import store
+        from trasos_assets.lake import storage, store
+        from trasos_assets.lake.engines.duckdb import DuckDBEngine
         from trasos_assets.lake.event_log import BatchedSqliteEventLogStorage
         from trasos_assets.landing import ledger
 
         self.watch(os, "replace", "os.replace")
         self.watch(Path, "write_text", "Path.write_text")
         self.watch(Path, "mkdir", "Path.mkdir")
-        self.watch(store.LakeStore, "_copy", "LakeStore._copy")
+        self.watch(DuckDBEngine, "_copy", "DuckDBEngine._copy")
+        self.watch(storage.LocalStorage, "publish", "LocalStorage.publish")
+        self.watch(storage.LocalStorage, "write_bytes", "LocalStorage.write_bytes")
         self.watch(store.LakeStore, "begin", "LakeStore.begin")
         self.watch(store.LakeStore, "add", "LakeStore.add")
         self.watch(store.LakeStore, "publish", "LakeStore.publish")
         self.watch(store.LakeStore, "discard", "LakeStore.discard")
-        self.watch(store, "_fsync", "store._fsync")
+        self.watch(os, "fsync", "os.fsync")
         self.watch(ledger, "_write", "ledger._write")
         self.watch(ledger, "read_ledger", "ledger.read_ledger")
         self.watch(ingest, "settle", "settle")

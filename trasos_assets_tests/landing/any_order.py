@@ -37,7 +37,6 @@ from trasos_assets.contracts.engineering import (
 )
 from trasos_assets.contracts.model import Contract
 from trasos_assets.defs.operations import plan
-from trasos_assets.lake import store as lake_store
 from trasos_assets.lake.days import every_day
 from trasos_assets.lake.parquet import select_from_files
 from trasos_assets.lake.store import LakeStore
@@ -256,7 +255,7 @@ BY_DAY: dict[str, tuple[tuple[tuple[Contract, int, int], ...], Callable[..., ibi
 @contextmanager
 def new_shop() -> Iterator[Shop]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lake_store, "_fsync", lambda path: None)
+        patched.setattr(os, "fsync", lambda descriptor: None)
         yield Shop(Path(folder), ENGINE)
     for (table,) in ENGINE.con.execute("SELECT table_name FROM duckdb_tables()").fetchall():
         ENGINE.con.execute(f'DROP TABLE IF EXISTS "{table}"')

@@ -1,0 +1,1 @@
+"""The engines that compute tables: DuckDB in this process, or Spark past one machine."""
