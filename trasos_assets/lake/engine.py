@@ -1,4 +1,4 @@
-"""The DuckDB engine: one connection a process, spilling to disk, shared by inputs, assets, checks and IO manager."""
+"""The engine of a process: one connection, spilling to disk, shared by inputs, assets, checks and IO manager."""
 
 import functools
 import os
@@ -11,6 +11,7 @@ import dagster as dg
 import ibis
 from dagster_duckdb import DuckDBResource
 
+from trasos_assets.lake import pins
 from trasos_assets.lake.locks import alive
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.settings import Settings, get_settings
@@ -61,10 +62,23 @@ def spill_folder(root: Path) -> Path:
 
 
 def open_lake(settings: Settings | None = None) -> LakeStore:
-    """The lake of the given settings (of this process by default) on this process's engine."""
+    """The lake of the given settings (of this process by default) on this process's engine.
+
+    Raises:
+        LakeError: TRASOS_ENGINE=spark, and Spark cannot run here or cannot read this lake.
+    """
     chosen = settings or get_settings()
-    backend = connect(spill_folder(chosen.lake_dir / ".spill"), chosen.memory_limit, chosen.threads)
-    return LakeStore(chosen.lake_dir, backend)
+    local = chosen.lake_dir if isinstance(chosen.lake_dir, Path) else chosen.local_dir / "lake"
+    spill = spill_folder(local / ".spill")
+    backend = connect(spill, chosen.memory_limit, chosen.threads)
+    pins.sweep(local)
+    if chosen.engine == "duckdb":
+        return LakeStore(chosen.lake_dir, backend, local=local)
+    # Not imported before it is asked for: it leads to pyspark.
+    from trasos_assets.lake.engines.spark import SparkEngine
+
+    memory = _memory_limit(chosen.memory_limit)
+    return LakeStore(chosen.lake_dir, SparkEngine(chosen.spark_master, memory, spill, backend), local=local)
 
 
 class Lake(dg.ConfigurableResource):

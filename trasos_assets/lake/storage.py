@@ -6,13 +6,15 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow.parquet as pq
 
+from trasos_assets.lake import pins
 from trasos_assets.lake.locks import alive
+from trasos_assets.lake.objects import reads_of
 
 _STAGING = ".staging"
 
@@ -21,7 +23,7 @@ class Storage(Protocol):
     """What the table store asks of the place where its files are.
 
     ``local`` is a folder of this machine: locks, spills and what is not published yet are below it. ``filesystem`` is
-    the fsspec file system of an object store, None for a folder.
+    the fsspec file system by which an engine reads an object store, None for a folder.
     """
 
     root: Path
@@ -50,6 +52,13 @@ class Storage(Protocol):
 
     def write_bytes(self, file: Path, content: bytes) -> None:
         """A small file, whole or not at all, and safe when this returns."""
+        ...
+
+    def pinned(self, files: Sequence[Path]) -> tuple[list[Path], Path | None]:
+        """The files under names that keep their versions, and the folder to remove when they have been read.
+
+        The folder is None where nothing needs to be removed.
+        """
         ...
 
     def staging(self, folder: Path) -> Path:
@@ -115,6 +124,12 @@ class LocalStorage:
         scratch.replace(file)
         fsync(file.parent)
 
+    def pinned(self, files: Sequence[Path]) -> tuple[list[Path], Path | None]:
+        """Hard links, and the folder that holds them."""
+        folder = pins.new_folder(self.local)
+        links = pins.pinned(files, self.root, folder)
+        return links, folder
+
     def staging(self, folder: Path) -> Path:
         """Beside the published files: a rename does not leave the file system."""
         return _new_staging(folder)
@@ -151,42 +166,41 @@ class ObjectStorage:
     def __init__(self, root: Any, local: Path) -> None:
         self.root = root
         self.local = local
-        self.filesystem = root.fs
+        self.filesystem = reads_of(root.fs)
+        self._store = root.fs
 
     def names(self, folder: Any, file: str) -> list[str]:
         """One listing of everything below the folder."""
-        self._look_anew(folder)
-        found = self.filesystem.find(folder.path)
+        found = self.filesystem.listing(folder.path)
         return sorted({path.rsplit("/", 2)[-2] for path in found if path.rsplit("/", 1)[-1] == file})
 
     def exists(self, file: Any) -> bool:
-        """As ``Storage`` says."""
-        self._look_anew(file.parent)
-        return bool(self.filesystem.exists(file.path))
+        """By a new listing: what is read of the file then is what was there at this moment, or later."""
+        return file.path in self.filesystem.listing(file.parent.path)
 
     def size(self, file: Any) -> int:
         """As ``Storage`` says; of a staged file too."""
-        if isinstance(file, Path):
-            return file.stat().st_size
-        self._look_anew(file.parent)
-        return int(self.filesystem.size(file.path))
+        return file.stat().st_size if isinstance(file, Path) else self.filesystem.size(file.path)
 
     def footer(self, file: Any) -> pq.FileMetaData:
         """As ``Storage`` says; of a staged file too."""
         if isinstance(file, Path):
             return pq.read_metadata(file)
-        self._look_anew(file.parent)
-        with self.filesystem.open(file.path, "rb") as stream:
+        with self.filesystem.open(file.path) as stream:
             return pq.read_metadata(stream)
 
     def read_bytes(self, file: Any) -> bytes:
         """As ``Storage`` says."""
-        self._look_anew(file.parent)
-        return self.filesystem.cat_file(file.path)
+        return self._store.cat_file(file.path)
 
     def write_bytes(self, file: Any, content: bytes) -> None:
         """One put."""
-        self.filesystem.pipe_file(file.path, content)
+        self._store.pipe_file(file.path, content)
+        self.filesystem.forget(file.path)
+
+    def pinned(self, files: Sequence[Path]) -> tuple[list[Path], Path | None]:
+        """The files as they are: ``filesystem`` gives each query one version of every file."""
+        return list(files), None
 
     def staging(self, folder: Any) -> Path:
         """Below the local folder, as the table stands below the root."""
@@ -197,8 +211,9 @@ class ObjectStorage:
         return list(_swept(self._staging_place(folder)))
 
     def publish(self, staged: Path, target: Any) -> None:
-        """One put: an object is there whole or as it was before."""
-        self.filesystem.put_file(str(staged), target.path)
+        """One put: the object is as before or there whole. Over 100 MB one upload in parts, seen once complete."""
+        self._store.put_file(str(staged), target.path)
+        self.filesystem.forget(target.path)
         staged.unlink()
 
     def published(self, folder: Any) -> None:
@@ -206,12 +221,9 @@ class ObjectStorage:
 
     def remove(self, file: Any) -> None:
         """As ``Storage`` says."""
-        self._look_anew(file.parent)
-        if self.filesystem.exists(file.path):
-            self.filesystem.rm_file(file.path)
-
-    def _look_anew(self, folder: Any) -> None:
-        self.filesystem.invalidate_cache(folder.path)  # other processes write too
+        if self._store.exists(file.path):
+            self._store.rm_file(file.path)
+        self.filesystem.forget(file.path)
 
     def _staging_place(self, folder: Any) -> Path:
         return self.local / _STAGING / folder.path.removeprefix(self.root.path).strip("/")

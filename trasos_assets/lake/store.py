@@ -7,6 +7,7 @@ part-0.parquet`` for the others. Readers see a partition as it was before a publ
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -136,9 +137,19 @@ class LakeStore:
         return self.table_of(contract, self.files(contract, first=first, last=last))
 
     def table_of(self, contract: Contract, files: Iterable[Path]) -> ibis.Table:
-        """An Ibis expression over given files of a contract; a column that older files do not have reads as null."""
-        chosen = list(files)
-        return self.engine.read(contract, chosen, self._absent_columns(contract, chosen))
+        """An Ibis expression over given published files, as they are now and whoever replaces them.
+
+        A column that older files do not have reads as null.
+        """
+        chosen, folder = self.storage.pinned(list(files))
+        table = self._over(contract, chosen)
+        if folder is not None:
+            # Every expression that is made of this one holds its operation.
+            weakref.finalize(table.op(), shutil.rmtree, folder, ignore_errors=True)
+        return table
+
+    def _over(self, contract: Contract, files: Sequence[Path]) -> ibis.Table:
+        return self.engine.read(contract, files, self._absent_columns(contract, files))
 
     def _absent_columns(self, contract: Contract, files: Sequence[Path]) -> set[str]:
         """Columns that none of some files has: written before the contract had them."""
@@ -265,7 +276,7 @@ class LakeStore:
     def staged_table(self, staged: Staged, days: Iterable[date] | None = None) -> ibis.Table:
         """What was staged, read back from disk; of some days only, if any are named."""
         files = staged.files if days is None else [staged.file(day) for day in days]
-        return self.table_of(staged.contract, files)
+        return self._over(staged.contract, files)
 
     def publish(self, staged: Staged) -> None:
         """Make every staged partition the table's partition, each in one step."""
