@@ -7,7 +7,7 @@ export TRASOS_DATA_DIR ?= $(CURDIR)/data
 LANDING := $(TRASOS_DATA_DIR)/landing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast ui check bench clean lock
+.PHONY: help setup setup-spark run test test-fast ui check bench clean lock
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,10 +19,16 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMP): $(BIN)/uv pyproject.toml requirements.lock
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3]'
 	@touch $@
 
 setup: $(STAMP) ## Create .venv with the pinned packages
+
+$(VENV)/.installed-spark: $(STAMP)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,spark]'
+	@touch $@
+
+setup-spark: $(VENV)/.installed-spark ## Add the Spark engine (450 MB); it needs Java 17 too: apt-get install openjdk-17-jre-headless
 
 run: $(STAMP) ## Land 30 simulated days if nothing has landed yet, then bring every table up to date
 	@test -d $(LANDING) || $(BIN)/trasos simulate --days 30 --visitors 3000 --seed 7 --out $(LANDING)
