@@ -11,17 +11,22 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from trasos_assets.commands import quarantine
+from trasos_assets.commands import forget, quarantine, sample, storage
 from trasos_assets.commands.terminal import DAY as _DAY
-from trasos_assets.commands.terminal import Format, console, errors, ingest_shown
+from trasos_assets.commands.terminal import Format, console, errors, ingest_shown, place_or_fail, require_store
 from trasos_assets.commands.terminal import fail as _fail
 from trasos_assets.commands.terminal import progress as _progress
 from trasos_assets.commands.terminal import settings_or_fail as _settings
 from trasos_assets.commands.terminal import teller as _teller
 from trasos_assets.printable import harmless
 
+_OUT = "Landing folder, or s3://bucket/prefix. Default: that of TRASOS_DATA_DIR."
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(storage.app, name="storage")
+app.command()(sample.sample)
+app.command()(forget.forget)
 
 
 @app.command()
@@ -29,7 +34,7 @@ def simulate(
     days: Annotated[int, typer.Option(min=1, help="Days to simulate.")] = 30,
     visitors: Annotated[int, typer.Option(min=1, help="Visitors over all days.")] = 3000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    out: Annotated[Path | None, typer.Option(help="Landing folder. Default: that of TRASOS_DATA_DIR.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=place_or_fail, help=_OUT)] = None,
     start: Annotated[datetime | None, typer.Option(formats=_DAY, help="First day.")] = None,
     dirt: Annotated[str, typer.Option(help="none, light or heavy: how much of the input is broken.")] = "light",
 ) -> None:
@@ -38,6 +43,7 @@ def simulate(
 
     settings = _settings()
     target = out or settings.landing_dir
+    require_store(target)
     extra: dict[str, Any] = {"start": start.date()} if start else {}
     try:
         config = SimulationConfig(
@@ -57,7 +63,7 @@ def simulate(
 def import_(
     name: Annotated[str, typer.Argument(help="online-retail or events-csv.")],
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The file or folder to import.")],
-    out: Annotated[Path | None, typer.Option(help="Landing folder. Default: that of TRASOS_DATA_DIR.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=place_or_fail, help=_OUT)] = None,
     timezone: Annotated[str, typer.Option(help="Time zone of times that name none.")] = "UTC",
     column_map: Annotated[Path | None, typer.Option("--map", help="Column map of events-csv (YAML).")] = None,
 ) -> None:
@@ -65,6 +71,7 @@ def import_(
     from trasos_assets.landing.importers import ImportSourceError, import_data
 
     settings = _settings()
+    require_store(out or settings.landing_dir)
     try:
         with _progress() as bars:
             report = import_data(
@@ -96,6 +103,7 @@ def run(
     if (first is None) != (last is None) or (first and last and first > last):
         raise _fail("--from and --to go together, the earlier day first")
     settings = _settings()
+    require_store(settings.data_dir)
     with errors.status("loading definitions"):
         from trasos_assets.defs.operations.instance import open_instance
 
@@ -142,7 +150,9 @@ def ui(
 
     from trasos_assets.defs.operations.instance import prepare_home
 
-    prepare_home(_settings())
+    settings = _settings()
+    require_store(settings.data_dir)
+    prepare_home(settings)
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "300")
     workspace = Path(__file__).parent.parent / "workspace.yaml"
     dagster = Path(sys.executable).with_name("dagster")
@@ -157,10 +167,12 @@ def query(
 ) -> None:
     """Read the warehouse; refuses to write."""
     from trasos_assets.lake.query import QueryError, run_query
+    from trasos_assets.lake.warehouse import at_hand
 
+    settings = _settings()
+    require_store(settings.data_dir)
     try:
-        settings = _settings()
-        text = run_query(settings.warehouse_path, sql, output.value, lake=settings.lake_dir)
+        text = run_query(at_hand(settings), sql, output.value, lake=settings.lake_dir)
     except QueryError as error:
         raise _fail(str(error)) from error
     typer.echo(text)
@@ -172,7 +184,9 @@ def health() -> None:
     warnings.filterwarnings("ignore", module="dagster.*")
     from trasos_assets.defs.operations.instance import open_instance
 
-    instance = open_instance(_settings())
+    settings = _settings()
+    require_store(settings.data_dir)
+    instance = open_instance(settings)
     from trasos_assets.definitions import assembled
     from trasos_assets.defs.operations.health import latest_checks
     from trasos_assets.defs.operations.summary import print_checks
@@ -189,13 +203,17 @@ def health() -> None:
 def dashboard(
     browser: Annotated[bool, typer.Option("--open/--path", help="Open it, or print its path only.")] = True,
 ) -> None:
-    """Open the KPI dashboard."""
-    page = _settings().dashboard_page
+    """Open the KPI dashboard; of an object store a copy on this machine."""
+    from trasos_assets.reports.dashboard import fetched
+
+    settings = _settings()
+    require_store(settings.data_dir)
+    page = settings.dashboard_page
     if not page.exists():
         raise _fail(f"there is no dashboard at {page} yet; run `trasos run` first")
     typer.echo(page)
     if browser:
-        typer.launch(page.as_uri())
+        typer.launch(fetched(page, settings.local_dir / "reports" / "dashboard").as_uri())
 
 
 if __name__ == "__main__":

@@ -100,6 +100,10 @@ class Settings(BaseSettings):
         None, description="Secret behind who is in samples and under which name. Default: one made for the lake."
     )
 
+    erasure_key: SecretStr | None = Field(
+        None, description="Secret that tells who was forgotten and must not come back. Default: one made for the lake."
+    )
+
     top_k: int = Field(20, ge=1, le=200, description="Recommendations per person.")
     als_factors: int = Field(64, ge=1)
     als_regularization: float = Field(30.0, gt=0)
@@ -184,6 +188,11 @@ class Settings(BaseSettings):
     def sample_key_file(self) -> Path:
         """The secret of samples where none is set; read by its owner only."""
         return self.local_dir / "sample.key"
+
+    @property
+    def erasure_key_file(self) -> Path:
+        """The secret of erasures where none is set; read by its owner only."""
+        return self.local_dir / "erasure.key"
 
     @property
     def dashboard_page(self) -> Path:

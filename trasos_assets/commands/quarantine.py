@@ -22,7 +22,7 @@ from trasos_assets.commands.terminal import (
     ingest_shown,
     progress,
     rows_as_text,
-    settings_or_fail,
+    settings_of_a_store,
 )
 
 SHOWN_CHARACTERS = 2_000
@@ -74,7 +74,7 @@ def list_(
     """Count refused lines by reason, by file and by day; a line with two reasons counts under each."""
     _known(dataset)
     _ordered(since, until)
-    settings = settings_or_fail()
+    settings = settings_of_a_store()
     if by is None and output == Format.csv:
         raise fail("CSV holds one table: add --by reason, --by file or --by day")
     from trasos_assets.contracts.engineering import LANDING_LEDGER
@@ -117,7 +117,7 @@ def show(
 ) -> None:
     """Show refused lines. Values that are personal, or that could not be read, stand as the beginning of their hash."""
     _known(dataset)
-    settings = settings_or_fail()
+    settings = settings_of_a_store()
     from trasos_assets.lake.engine import open_lake
     from trasos_assets.landing.quarantine import lines_like, without_personal_data
     from trasos_assets.trust.releases import ReleaseError
@@ -173,7 +173,7 @@ def replay(
     warnings.filterwarnings("ignore", module="dagster.*")
     _known(dataset)
     _ordered(since, until)
-    settings = settings_or_fail()
+    settings = settings_of_a_store()
     from trasos_assets.lake.days import first_day
     from trasos_assets.lake.engine import open_lake
     from trasos_assets.lake.store import LakeError

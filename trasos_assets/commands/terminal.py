@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -17,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from trasos_assets.printable import harmless
+from trasos_assets.places import PlaceError, place, require
+from trasos_assets.printable import harmless, no_formula
 from trasos_assets.settings import Settings, get_settings
 
 console = Console()
@@ -44,7 +46,32 @@ def settings_or_fail() -> Settings:
     try:
         return get_settings()
     except ValidationError as error:
-        raise fail("; ".join(f"TRASOS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())) from error
+        # The default of one setting may hang on another that is wrong: that says nothing of its own.
+        wrong = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        raise fail("; ".join(f"TRASOS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in wrong)) from error
+
+
+def place_or_fail(text: str) -> Path:
+    """A folder or URL that was given on the command line; one that cannot be ends the command."""
+    try:
+        return place(text)
+    except ValueError as error:
+        raise fail(str(error)) from error
+
+
+def require_store(path: Path) -> None:
+    """Look at an object store once; what keeps it from being used ends the command. A folder is always fine."""
+    try:
+        require(path)
+    except PlaceError as error:
+        raise fail(str(error)) from error
+
+
+def settings_of_a_store() -> Settings:
+    """The settings, once the store of their data folder, if it is one, was looked at."""
+    settings = settings_or_fail()
+    require_store(settings.data_dir)
+    return settings
 
 
 def progress() -> Progress:
@@ -89,7 +116,7 @@ def rows_as_text(title: str, names: Sequence[str], rows: Sequence[Sequence[objec
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([harmless(cell) for cell in row] for row in rows)
+        writer.writerows([no_formula(harmless(cell)) for cell in row] for row in rows)
         return out.getvalue().rstrip("\n")
     shown = Table(title=Text(title), title_justify="left", header_style="bold")
     for name in names:

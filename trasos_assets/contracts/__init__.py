@@ -1,10 +1,17 @@
 """One contract per table: the only place where columns, rules, owners and promises are written down."""
 
-from trasos_assets.contracts import analytics, engineering, science
+from trasos_assets.contracts import analytics, engineering, erasure, science, storage
 from trasos_assets.contracts.model import Column, Contract, Rule
 
 CONTRACTS: dict[str, Contract] = {
-    contract.name: contract for contract in (*engineering.CONTRACTS, *science.CONTRACTS, *analytics.CONTRACTS)
+    contract.name: contract
+    for contract in (
+        *engineering.CONTRACTS,
+        *erasure.CONTRACTS,
+        *storage.CONTRACTS,
+        *science.CONTRACTS,
+        *analytics.CONTRACTS,
+    )
 }
 
 __all__ = ["CONTRACTS", "Column", "Contract", "Rule"]

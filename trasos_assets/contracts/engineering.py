@@ -23,12 +23,20 @@ DELIVERY_STATES = ("pending", "accepted", "waiting", "rejected", "superseded")
 INTERACTION_TYPES = ("page_view", "click", "add_to_cart", "remove_from_cart", "purchase", "cancellation")
 
 
-def _raw(landing: LandingFormat, *, freshness: timedelta | None = timedelta(hours=36)) -> Contract:
+RAW_KEEP_DAYS = 400
+KEYS_KEEP_DAYS = RAW_KEEP_DAYS + 60
+"""Longer than the lines by the widest window in which ids are compared, so that the first days kept can be judged."""
+
+
+def _raw(
+    landing: LandingFormat, *, freshness: timedelta | None = timedelta(hours=36), keep_days: int | None = None
+) -> Contract:
     occurred = (Column("occurred_day", DATE, "occurred_at in the business time zone.", nullable=True),)
     return Contract(
         name=f"raw_{landing.dataset}",
         owner="engineering",
-        description=f"Every line delivered to landing/{landing.dataset}, whatever it holds; never shrinks.",
+        description=f"Every line delivered to landing/{landing.dataset}, whatever it holds"
+        + ("; never shrinks." if keep_days is None else f"; kept for {keep_days} days where retention is on."),
         partition="received",
         columns=(
             RECEIVED_DAY,
@@ -43,10 +51,11 @@ def _raw(landing: LandingFormat, *, freshness: timedelta | None = timedelta(hour
         ),
         primary_key=("day", "file_hash", "line"),
         freshness=freshness,
+        keep_days=keep_days,
     )
 
 
-RAW_EVENTS = _raw(EVENT)
+RAW_EVENTS = _raw(EVENT, keep_days=RAW_KEEP_DAYS)
 RAW_CATALOGUE = _raw(CATALOGUE)
 RAW_MARKETING_SPEND = _raw(MARKETING_SPEND)
 RAW_ASSIGNMENTS = _raw(ASSIGNMENT)
@@ -121,6 +130,7 @@ EVENT_KEYS = Contract(
         RELEASED_ON,
     ),
     primary_key=("day", "file_hash", "line"),
+    keep_days=KEYS_KEEP_DAYS,
     rules=(Rule("released_though_refused", lambda t: t.reasons.isnull() | t.released_on.isnull()),),
 )
 
@@ -164,6 +174,7 @@ QUARANTINED_EVENTS = Contract(
         Column("raw", TEXT, "The line as it came; its fields as JSON where all could be read.", pii=True),
     ),
     primary_key=("day", "file_hash", "line"),
+    keep_days=RAW_KEEP_DAYS,
 )
 
 QUARANTINED_RECORDS = Contract(
@@ -290,6 +301,7 @@ def _before_and_after(name: str, type_: str, description: str) -> tuple[Column, 
 RESTATEMENTS = Contract(
     name="restatements",
     owner="engineering",
+    served_to="whoever asks why a number changed, through the warehouse",
     description="Which day was changed by events that became known after it, and what they did to its KPIs.",
     columns=(
         Column("day", DATE, "Day on which the events happened, in the business time zone."),

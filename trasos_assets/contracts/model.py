@@ -80,6 +80,12 @@ class Contract:
     partition: Partition = "none"
     freshness: timedelta | None = timedelta(hours=36)
     keep_days: int | None = None
+    """Days by the watermark after which retention removes a day of the table; None keeps all. Only for tables by day,
+    and only where no table without partitions reads all days."""
+
+    served_to: str | None = None
+    """Who reads it outside the platform, where nobody can see which columns."""
+
     version: int = 1
     volatile: bool = False
     kinds: tuple[str, ...] = field(default=("duckdb", "parquet"))
@@ -94,6 +100,8 @@ class Contract:
             raise ValueError(f"contract {self.name}: primary key names no column: {sorted(missing)}")
         if self.partitioned and DAY not in names:
             raise ValueError(f"contract {self.name}: a table partitioned by day needs a column {DAY!r}")
+        if self.keep_days is not None and (not self.partitioned or self.keep_days < 1):
+            raise ValueError(f"contract {self.name}: keep_days is a number of days, of a table partitioned by day")
 
     @property
     def partitioned(self) -> bool:

@@ -6,14 +6,32 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ibis
-import pandera.errors
-import pandera.ibis as pa
 
 from trasos_assets.contracts.model import DAY, Contract, Rule
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Undo what an import does beside: Pandera imports pyspark where there is one and binds it to the loopback."""
+    before = dict(os.environ)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+with _as_it_was():
+    import pandera.errors
+    import pandera.ibis as pa
 
 SHOWN_FAILURES = 5
 
@@ -114,7 +132,10 @@ def _kept_at_a_glance(contract: Contract, table: ibis.Table) -> bool:
         f"broken_{number}": (~rule.holds(table).fill_null(ibis.literal(True))).sum()
         for number, rule in enumerate(contract.rules)
     }
-    found = table.agg(**faults).to_pyarrow().to_pylist()[0] if faults else {}
+    found = table.agg(rows=table.count(), **faults).to_pyarrow().to_pylist()[0]
+    # Of no rows Pandera reads the sum, which is null, as a null in the column.
+    if not found.pop("rows"):
+        return True
     if any(found.values()):
         return False
     key = list(unique_key(contract))
@@ -129,10 +150,7 @@ def violations(contract: Contract, table: ibis.Table) -> list[Violation]:
     """
     if broken := _shape_violations(contract, table):
         return broken
-    # Of no rows Pandera reads the sum, which is null, as a null in the column.
-    if not table.limit(1).count().to_pyarrow().as_py() or _kept_at_a_glance(contract, table):
-        return []
-    return _named_violations(contract, table)
+    return [] if _kept_at_a_glance(contract, table) else _named_violations(contract, table)
 
 
 def _named_violations(contract: Contract, table: ibis.Table) -> list[Violation]:

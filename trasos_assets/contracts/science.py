@@ -140,6 +140,7 @@ CHAMPION = Contract(
 RECOMMENDATIONS = Contract(
     name="recommendations",
     owner="science",
+    served_to="the shop",
     description="The best items for every known person that they have not bought and can buy; short lists stay short.",
     columns=(
         Column("person_id", TEXT, "Customer if known, else visitor.", pii=True),
@@ -160,6 +161,7 @@ RECOMMENDATIONS = Contract(
 ALSO_BOUGHT = Contract(
     name="also_bought",
     owner="science",
+    served_to="the shop",
     description="Customers who bought this also bought: pairs of products in one order more often than by chance.",
     columns=(
         Column("item_id", TEXT, "The product."),

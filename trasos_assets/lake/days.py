@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import dagster as dg
 from trasos_assets.contracts.landing import FORMATS
 from trasos_assets.lake.format import read_format
 from trasos_assets.lake.store import LakeError
+from trasos_assets.places import PlaceError, is_remote, names_below, reaching
 from trasos_assets.settings import Settings, get_settings
 
 BEFORE_ANY_DATA = date(2010, 1, 1)
@@ -24,14 +25,31 @@ def landed_days(landing: Path) -> list[date]:
     ledger to report.
     """
     days = set()
-    for folder in landing.glob("*/dt=*"):
-        match = _FOLDER.match(folder.name)
-        if match and folder.parent.name in FORMATS and folder.is_dir() and any(folder.iterdir()):
+    for dataset, name in _filled_folders(landing):
+        match = _FOLDER.match(name)
+        if match and dataset in FORMATS:
             try:
                 days.add(date.fromisoformat(match.group(1)))
             except ValueError:
                 continue
     return sorted(day for day in days if day >= BEFORE_ANY_DATA)
+
+
+def _filled_folders(landing: Path) -> Iterator[tuple[str, str]]:
+    """Data set and name of the folders that hold anything; one listing on an object store."""
+    if is_remote(landing):
+        try:
+            with reaching(landing):
+                found = [path.split("/") for path in names_below(landing)]
+            yield from {(parts[0], parts[1]) for parts in found if len(parts) > 2}
+        except PlaceError as error:
+            raise LakeError(str(error)) from error
+        except FileNotFoundError:
+            pass
+        return
+    for folder in landing.glob("*/dt=*"):
+        if folder.is_dir() and any(folder.iterdir()):
+            yield folder.parent.name, folder.name
 
 
 def first_day(settings: Settings) -> date:

@@ -14,6 +14,7 @@ from dagster_duckdb import DuckDBResource
 from trasos_assets.lake import pins
 from trasos_assets.lake.locks import alive
 from trasos_assets.lake.store import LakeStore
+from trasos_assets.places import place
 from trasos_assets.settings import Settings, get_settings
 
 _open = ExitStack()  # keeps the resource's connection alive: Ibis expressions die with it
@@ -90,7 +91,7 @@ class Lake(dg.ConfigurableResource):
     def settings(self) -> Settings:
         """The settings with this resource's data folder, if it was given one."""
         return (
-            get_settings() if not self.data_dir else get_settings().model_copy(update={"data_dir": Path(self.data_dir)})
+            get_settings() if not self.data_dir else get_settings().model_copy(update={"data_dir": place(self.data_dir)})
         )
 
     @property

@@ -19,6 +19,7 @@ from trasos_assets.contracts.model import DAY, Contract
 from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.days import days_definition, every_day
 from trasos_assets.lake.engine import Lake
+from trasos_assets.lake.gone import Gone
 from trasos_assets.lake.metadata import definition_metadata
 from trasos_assets.lake.portions import Weigh, near, portions_of
 from trasos_assets.lake.store import LakeStore, Staged
@@ -26,6 +27,8 @@ from trasos_assets.settings import get_settings
 
 CONTRACT_CHECK = "keeps_contract"
 WEEKLY = {"trasos/cadence": "weekly"}
+SCHEDULED = {"trasos/cadence": "scheduled"}
+_AROUND = ("store", "days", "instance")
 PROMISE = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 ANY_TABLE = dg.PythonObjectDagsterType(ibis.Table, name="IbisTable")
 WARN = dg.AssetCheckSeverity.WARN
@@ -46,6 +49,18 @@ class TableCheck:
     description: str
     blocking: bool = False
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+
+@dataclass(frozen=True)
+class TableFunction:
+    """What computes a table, and what checks it: for whoever asks which columns are read by whom."""
+
+    compute: Callable[..., ibis.Table]
+    checks: tuple[TableCheck, ...]
+
+
+FUNCTIONS: dict[str, TableFunction] = {}
+"""Of every table whose definition was loaded, by name."""
 
 
 def refresh_condition() -> dg.AutomationCondition:
@@ -86,20 +101,21 @@ def table(
         deps: upstream assets that the function does not take as tables.
         checks: further checks of the table.
         parameters: settings that decide what the table holds; they are part of its code version.
-        tags: further tags; ``WEEKLY`` takes the table out of the daily refresh.
+        tags: further tags; ``WEEKLY`` and ``SCHEDULED`` take the table out of the daily refresh.
         kinds: further kinds shown in the graph.
         weigh: rows that each of some days takes to make; by default the most that one of its inputs has of the day.
         slim: how many times ``portion_rows`` of the settings the table makes at once: 1, or more for a table of few
             columns that reads many days around its own.
 
     The function's parameters are tables of the same names; a parameter ``store`` gets the lake, ``days`` the days of
-    the run (None for unpartitioned tables).
+    the run (None for unpartitioned tables), ``instance`` the Dagster instance.
     """
-    weekly = (tags or {}).get("trasos/cadence") == "weekly"
+    at_its_own_pace = "trasos/cadence" in (tags or {})
 
     def decorate(function: Callable[..., ibis.Table]) -> dg.AssetsDefinition:
         accepted = list(inspect.signature(function).parameters)
-        inputs = [name for name in accepted if name not in ("store", "days")]
+        inputs = [name for name in accepted if name not in _AROUND]
+        FUNCTIONS[contract.name] = TableFunction(function, tuple(checks))
         specs = [
             dg.AssetCheckSpec(
                 CONTRACT_CHECK,
@@ -132,7 +148,7 @@ def table(
             io_manager_key="lake_io",
             code_version=_code_version(contract, function, parameters),
             freshness_policy=freshness_policy(contract),
-            automation_condition=None if contract.partitioned or weekly else refresh_condition(),
+            automation_condition=None if contract.partitioned or at_its_own_pace else refresh_condition(),
             kinds={*contract.kinds, *kinds},
             tags=dict(tags or {}),
         )
@@ -145,7 +161,7 @@ def table(
                 staged = store.begin(contract, days)
                 try:
                     for portion in portions:
-                        around: dict[str, Any] = {"store": store, "days": portion}
+                        around = dict(zip(_AROUND, (store, portion, context.instance), strict=True))
                         extra = {name: around[name] for name in around if name in accepted}
                         around_them = tables if len(portions) == 1 else near(tables, portion, mappings or {})
                         store.add(staged, function(**around_them, **extra), portion)
@@ -154,6 +170,9 @@ def table(
                     if blocked:
                         yield from outcomes
                         return
+                    if days is not None:
+                        # The book is written before anything is removed: what it does not name was there to be read.
+                        Gone.of(store, dedup_days=lake.settings.dedup_days).refuse(contract.name, days)
                     yield dg.Output(staged)
                     yield from outcomes
                 finally:

@@ -28,11 +28,12 @@ _HASH_LENGTH = 16
 
 def ledger_table(store: LakeStore) -> pa.Table:
     """The ledger in order of first sight; a column that it did not have when it was written is null."""
-    file = store.file(LANDING_LEDGER)
-    if not file.exists():
+    try:
+        # Opened by the path itself: it may be one of an object store, which pyarrow does not know.
+        with store.file(LANDING_LEDGER).open("rb") as stream, pq.ParquetFile(stream) as opened:
+            held = opened.read()
+    except FileNotFoundError:
         return _SCHEMA.empty_table()
-    with pq.ParquetFile(file) as opened:
-        held = opened.read()
     columns = [
         held[field.name].cast(field.type) if field.name in held.column_names else pa.nulls(held.num_rows, field.type)
         for field in _SCHEMA
@@ -43,8 +44,11 @@ def ledger_table(store: LakeStore) -> pa.Table:
 
 def is_current(store: LakeStore) -> bool:
     """Whether there is a ledger, with all the columns of its contract."""
-    file = store.file(LANDING_LEDGER)
-    return file.exists() and set(pq.read_schema(file).names) == set(_SCHEMA.names)
+    try:
+        with store.file(LANDING_LEDGER).open("rb") as stream:
+            return set(pq.read_schema(stream).names) == set(_SCHEMA.names)
+    except FileNotFoundError:
+        return False
 
 
 def read_ledger(store: LakeStore) -> list[Row]:

@@ -24,7 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trasos_assets.contracts.engineering import LANDING_LEDGER
+from trasos_assets.contracts.landing import EVENT
+from trasos_assets.lake.gone import Gone
 from trasos_assets.lake.store import LakeStore
+from trasos_assets.landing import archive
 from trasos_assets.landing.counts import Counts, counted
 from trasos_assets.landing.entries import (
     ACCEPTED,
@@ -43,6 +46,7 @@ from trasos_assets.landing.listing import Landed, LandingError, Rules, list_land
 from trasos_assets.landing.looking import look_at, still_stands
 from trasos_assets.landing.parse import Delivery
 from trasos_assets.landing.streams import file_signature
+from trasos_assets.places import shown
 from trasos_assets.settings import Settings
 
 __all__ = [
@@ -63,11 +67,15 @@ __all__ = [
     "settle",
     "take_stock",
     "taken_days",
+    "unsettled_days",
 ]
 
 SHOWN = 20
 LOOKERS = 2
 """Files read at once: unpacking and hashing leave the interpreter free."""
+
+Admit = Callable[[Landed, Row], Landed | Row]
+"""Looks into a file that is new, after the ledger did: returns its row, or the file as it is to be looked at again."""
 
 LOOK_SECONDS = 45
 """A look that is bounded begins no further file after this: a sensor's tick must end."""
@@ -141,14 +149,17 @@ class _Books:
         return changed or before != found
 
 
-def take_stock(store: LakeStore, settings: Settings, *, first_day: date, limit: int | None = None) -> Stock:
+def take_stock(
+    store: LakeStore, settings: Settings, *, first_day: date, limit: int | None = None, admit: Admit | None = None
+) -> Stock:
     """List landing, enter what is new into the ledger, and return what is pending and what is in trouble.
 
     A file that looks the same (size, times, inode) as when it was entered is not read again. ``limit`` bounds how many
-    files one look reads, and with it the look ends after LOOK_SECONDS; the rest come with the next.
+    files one look reads, and with it the look ends after LOOK_SECONDS; the rest come with the next. ``admit`` has the
+    last word on files whose content was never taken.
 
     Raises:
-        LandingError: there is no landing folder, or it cannot be listed.
+        LandingError: there is no landing folder, or it cannot be listed; or the lake is new and files are in bundles.
     """
     listing = list_landing(settings.landing_dir)
     now = datetime.now(UTC).replace(tzinfo=None)
@@ -156,6 +167,12 @@ def take_stock(store: LakeStore, settings: Settings, *, first_day: date, limit: 
     rules = Rules.of(settings, listing, first_day=first_day, today=today, now=now)
     with store.writing(LANDING_LEDGER.name):
         books = _Books(read_ledger(store))
+        if not books.rows and archive.archived_datasets(settings.landing_dir):
+            raise LandingError(
+                f"{shown(settings.landing_dir / archive.ARCHIVE)} holds bundled files that this lake never took; bring "
+                "them back with `trasos storage restore --all` first, or a lake of part of the data is built"
+            )
+        closed = Gone.of(store, dedup_days=settings.dedup_days).closed_through(settings.late_days)
         changed = not is_current(store)
         for gone in books.paths - {one.relative for one in listing.files}:
             changed |= books.supersede(gone)
@@ -167,8 +184,17 @@ def take_stock(store: LakeStore, settings: Settings, *, first_day: date, limit: 
         turn = _in_turn(due, books.paths)[:limit]
         last = {one.relative: books.last(one.relative) for one in turn}
         until = None if limit is None else time.monotonic() + LOOK_SECONDS
-        for found in _looked_at(turn, lambda one: look_at(one, last[one.relative], settings, rules), until=until):
-            changed |= books.enter(found)
+        known = {key for key, row in books.rows.items() if row["state"] == ACCEPTED}
+
+        def look(one: Landed) -> Row | None:
+            found = look_at(one, last[one.relative], settings, rules)
+            if admit is None or found is None or found["state"] != PENDING or found["delivery"] in known:
+                return found
+            admitted = admit(one, found)
+            return look_at(admitted, None, settings, rules) if isinstance(admitted, Landed) else admitted
+
+        for found in _looked_at(turn, look, until=until):
+            changed |= books.enter(_refused_if_closed(found, closed, books))
         rows = _counted_late(store, list(books.rows.values()))
         if changed or rows is not None:
             _write(store, rows or books.rows.values())
@@ -177,6 +203,19 @@ def take_stock(store: LakeStore, settings: Settings, *, first_day: date, limit: 
         troubled=tuple(row for row in books.rows.values() if row["state"] in (WAITING, REJECTED)),
         files=len(listing.files),
     )
+
+
+def _refused_if_closed(found: Row, closed: date | None, books: _Books) -> Row:
+    """A file of events that comes for a day near those that retention removed: nothing could be made of it."""
+    day, known = found["received_day"], books.rows.get(found["delivery"])
+    taken = known is not None and known["state"] in (ACCEPTED, PENDING)
+    if closed is None or found["dataset"] != EVENT.dataset or found["state"] != PENDING or taken or day > closed:
+        return found
+    reason = (
+        f"{found['path']}: the lake keeps no lines of days up to {closed} any more, with which these would have to be "
+        "compared (see the table retention); deliver them in a folder of a later day"
+    )
+    return found | {"state": REJECTED, "reason": reason, "rows_read": None}
 
 
 def _in_turn(due: Iterable[Landed], known: Collection[str]) -> list[Landed]:
@@ -231,13 +270,28 @@ def pending_deliveries(store: LakeStore, settings: Settings, dataset: str, first
 def lost_deliveries(
     store: LakeStore, settings: Settings, dataset: str, first: date, last: date, *, held: Collection[str]
 ) -> list[Delivery]:
-    """Deliveries that were taken but of which the raw table holds nothing, as far as their files are still there."""
+    """Deliveries that were taken but of which the raw table holds nothing, as far as their files are still there: in
+    landing, or in a bundle, which they are read from in its place.
+    """
     found = []
+    bundles: dict[date, dict[str, archive.Member]] = {}
     for row in _of_days(store, ACCEPTED, dataset, first, last):
-        path = settings.landing_dir / row["path"]
-        if row["delivery"] not in held and path.is_file() and file_signature(path) == row["signature"]:
-            found.append(Delivery(row["delivery"], dataset, path, row["received_day"], row["signature"]))
+        if row["delivery"] in held:
+            continue
+        delivery, day, path = row["delivery"], row["received_day"], settings.landing_dir / row["path"]
+        if path.is_file() and file_signature(path) == row["signature"]:
+            found.append(Delivery(delivery, dataset, path, day, row["signature"]))
+            continue
+        if day not in bundles:
+            bundles[day] = {member.delivery: member for member in archive.members(settings.landing_dir, dataset, day)}
+        if delivery in bundles[day]:
+            found.append(Delivery(delivery, dataset, bundles[day][delivery].path, day))
     return found
+
+
+def unsettled_days(store: LakeStore, dataset: str) -> set[date]:
+    """Days with files that were not taken yet, or may have been stored by a run that failed: they come again."""
+    return {row["received_day"] for row in read_ledger(store) if row["dataset"] == dataset and _unsettled(row)}
 
 
 def rows_in_trouble(rows: Iterable[Row], settings: Settings) -> list[Row]:

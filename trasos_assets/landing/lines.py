@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trasos_assets.landing.blocks import MARKED, UnreadableFileError
-from trasos_assets.landing.streams import BoundedStream, open_stream, reading, shown
+from trasos_assets.landing.streams import BoundedStream, open_stream, reading
+from trasos_assets.places import shown
 
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 256 << 20  # memory for one line; a line that is merely long is kept and quarantined

@@ -16,7 +16,8 @@ from typing import Any
 
 from trasos_assets.contracts.landing import FORMATS
 from trasos_assets.landing.readers import SUFFIXES
-from trasos_assets.landing.streams import changed_at, is_remote, shown, signature_of, why_not
+from trasos_assets.landing.streams import changed_at, signature_of, why_not
+from trasos_assets.places import is_remote, shown
 from trasos_assets.settings import Settings
 
 WAITING, REJECTED = "waiting", "rejected"

@@ -11,7 +11,8 @@ from trasos_assets.landing.blocks import UnreadableFileError
 from trasos_assets.landing.entries import REJECTED, WAITING, Row, entry, identity
 from trasos_assets.landing.listing import Landed, Rules, day_of, fault_of
 from trasos_assets.landing.readers import OPEN_ENDED, count_rows
-from trasos_assets.landing.streams import file_signature, shown, why_not
+from trasos_assets.landing.streams import file_signature, why_not
+from trasos_assets.places import shown
 from trasos_assets.settings import Settings
 
 GROWING = "still being written"

@@ -26,7 +26,8 @@ from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TE
 from trasos_assets.landing.ahead import made_ahead
 from trasos_assets.landing.blocks import NO_UTF8, Block, UnreadableFileError, arrow_types
 from trasos_assets.landing.readers import read_blocks
-from trasos_assets.landing.streams import file_signature, shown
+from trasos_assets.landing.streams import file_signature
+from trasos_assets.places import shown
 from trasos_assets.sql import literal, quoted
 
 BLOCK_ROWS = 200_000

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from trasos_assets.contracts.engineering import (
 )
 from trasos_assets.contracts.landing import EVENT, FORMATS
 from trasos_assets.contracts.model import Contract
+from trasos_assets.lake.gone import Gone
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import read_ledger
 from trasos_assets.landing.releases import read_releases
@@ -230,6 +230,7 @@ def prospect(store: LakeStore, settings: Settings, release: Release, *, first_da
             currency=settings.currency,
             first_day=first_day,
             releases=[*before, release],
+            sealed_through=Gone.of(store, dedup_days=settings.dedup_days).sealed_through,
         )
     else:
         judged = raw.mutate(reasons=classify.row_reasons(raw, FORMATS[release.dataset], currency=settings.currency))
@@ -242,14 +243,13 @@ class Watch:
 
     def __init__(self, store: LakeStore, release: Release) -> None:
         self._store, self._release = store, release
-        self._name = f"watched_{uuid.uuid4().hex[:12]}"
-        query = store.backend.compile(matching(store, release).select(*_LINE))
-        store.backend.raw_sql(f"CREATE TEMP TABLE {self._name} AS {query}")
+        # Computed now: the quarantine is another once the release was carried out.
+        self._lines = matching(store, release).select(*_LINE).cache()
 
     def outcome(self) -> Prospect:
         """What became of them: ``leaving`` by state, ``staying`` by reasons."""
         release = self._release
-        lines = self._store.backend.table(self._name)
+        lines = self._lines
         if release.dataset == EVENT.dataset:
             states = self._store.read(EVENT_STATES, first=release.since, last=release.until)
             now = states.semi_join(lines, _LINE).select("state", "reasons")

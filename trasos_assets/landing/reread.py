@@ -72,14 +72,17 @@ def read_again(
     return raw.anti_join(found, _LINE).union(found)
 
 
+@ibis.udf.scalar.builtin
+def bit_length(text: str) -> int:  # pyright: ignore[reportReturnType]
+    """Bits of a text in UTF-8, by the engine's own function: SQL's name for it is the same on every engine."""
+
+
 def _taken_out(store: LakeStore, named: ibis.Table, settings: Settings) -> ibis.Table:
-    """Place, text and problems of the lines to read, as a table of the engine: there may be very many."""
-    name = f"unread_{uuid.uuid4().hex[:12]}"
-    query = store.backend.compile(named.select(*_LINE, "raw", "problems", "release"))
+    """Place, text and problems of the lines to read, numbered from 0 by ``nth``; computed now, for they are many."""
     # What was kept of a line that is too long is no shorter than the limit: under the same limit it stays as it is.
-    stays = f"problems = '{TOO_LONG}' AND strlen(raw) >= {settings.max_line_bytes}"
-    store.backend.raw_sql(f"CREATE TEMP TABLE {name} AS SELECT * FROM ({query}) WHERE NOT ({stays})")  # noqa: S608
-    return store.until_staged(store.backend.table(name))
+    stays = (named.problems == TOO_LONG) & (bit_length(named.raw) >= 8 * settings.max_line_bytes)
+    asked = named.filter(~stays.fill_null(False)).select(*_LINE, "raw", "problems", "release")
+    return store.made(asked.mutate(nth=ibis.row_number()))
 
 
 def _conformed(contract: Contract, rows: ibis.Table) -> ibis.Table:
@@ -90,23 +93,21 @@ def _conformed(contract: Contract, rows: ibis.Table) -> ibis.Table:
 
 def _read_texts(store: LakeStore, dataset: str, lines: ibis.Table, settings: Settings) -> ibis.Table:
     """What today's reader makes of kept texts, a block at a time."""
-    backend = store.backend
+    door = store.door
     read, texts = f"read_{uuid.uuid4().hex[:12]}", f"texts_{uuid.uuid4().hex[:12]}"
     select = _select(FORMATS[dataset], texts, timezone=settings.timezone, max_line_bytes=settings.max_line_bytes)
-    backend.raw_sql(
+    door.raw_sql(
         f"CREATE TEMP TABLE {read} AS WITH {texts} AS (SELECT NULL::DATE AS day, '' AS file_hash, 0::BIGINT AS line, "  # noqa: S608
         f"'' AS text, false AS too_deep WHERE false) SELECT * FROM ({select})"
     )
     count = int(lines.count().to_pyarrow().as_py())
     for start in range(0, count, BLOCK_ROWS):
-        block = f"rowid BETWEEN {start} AND {start + BLOCK_ROWS - 1}"
-        rows = backend.con.execute(
-            f"SELECT day, file_hash, line, raw AS text FROM {lines.get_name()} WHERE {block}"  # noqa: S608
-        ).to_arrow_table()
-        backend.con.register(texts, rows.append_column("too_deep", _too_deep(rows["text"])))
-        backend.raw_sql(f"INSERT INTO {read} {select}")
-        backend.con.unregister(texts)
-    return store.until_staged(backend.table(read))
+        block = lines.filter(lines.nth.between(start, start + BLOCK_ROWS - 1))
+        rows = block.select("day", "file_hash", "line", text="raw").to_pyarrow()
+        door.con.register(texts, rows.append_column("too_deep", _too_deep(rows["text"])))
+        door.raw_sql(f"INSERT INTO {read} {select}")
+        door.con.unregister(texts)
+    return store.taken(door.table(read))
 
 
 def _read_landed(store: LakeStore, settings: Settings, dataset: str, lines: ibis.Table) -> ibis.Table | None:
@@ -118,9 +119,9 @@ def _read_landed(store: LakeStore, settings: Settings, dataset: str, lines: ibis
     there = lost_deliveries(store, settings, dataset, min(wanted["day"]), max(wanted["day"]), held=held)
     if not there:
         return None
-    return store.until_staged(
+    return store.taken(
         read_deliveries(
-            store.backend,
+            store.door,
             dataset,
             there,
             timezone=settings.timezone,

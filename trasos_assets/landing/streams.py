@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +19,13 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from trasos_assets.landing.blocks import UnreadableFileError
+from trasos_assets.places import is_remote, shown
 
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 BUFFER_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 # A zstd block of 4 bytes may unpack to 128 KB: what is fed at once bounds what comes out to 256 MB.
 _ZSTD_FEED_BYTES = 8 << 10
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|\?.*$")
 _BROKEN: tuple[type[Exception], ...] = (
     EOFError,
     gzip.BadGzipFile,
@@ -38,17 +37,6 @@ _BROKEN: tuple[type[Exception], ...] = (
 # What a store says of an object, first the names that change with the content alone.
 _TAGS = ("ETag", "etag", "e_tag", "generation", "md5Hash", "md5", "checksum")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-
-
-def is_remote(path: Path) -> bool:
-    """Whether a path is one of an fsspec store (a UPath that is no ``pathlib.Path``)."""
-    return not isinstance(path, Path)
-
-
-def shown(path: Path | str) -> str:
-    """A path or URL as it may be shown: without the user, password or token that a URL may carry."""
-    text = str(path)
-    return _CREDENTIALS.sub("", text) if "://" in text else text
 
 
 def packing(path: Path) -> str | None:
@@ -157,16 +145,6 @@ def reading(path: Path) -> Iterator[None]:
 def why_not(error: OSError) -> str:
     """What an error of a file system says, without the path or URL that it may name."""
     return error.strerror or type(error).__name__
-
-
-def put_in_place(hidden: Path, target: Path) -> None:
-    """Give a file that was written under another name its own, in place of what is there."""
-    if is_remote(target):
-        source: Any = hidden
-        place: Any = target
-        source.fs.mv(source.path, place.path)
-    else:
-        hidden.replace(target)
 
 
 class BoundedStream:

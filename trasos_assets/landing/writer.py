@@ -17,7 +17,7 @@ import numpy as np
 
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.contracts.model import BOOLEAN, DATE, INT32, INT64, MONEY, TIMESTAMP, Column
-from trasos_assets.landing.streams import put_in_place
+from trasos_assets.places import hidden_for, put_in_place
 from trasos_assets.sql import quoted
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class _GzipFile:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.lines = 0
-        self._hidden = target.with_name(f".{target.name}.part")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._hidden = hidden_for(target)
         self._raw = self._hidden.open("wb")
         self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=self._raw, mtime=0)
         self._pending = bytearray()

@@ -12,22 +12,18 @@ from ibis import Table
 from scipy import stats
 
 from trasos_assets.contracts.analytics import EXPERIMENT_RESULTS
+from trasos_assets.metrics.erased import Cells
 from trasos_assets.metrics.shapes import FLOAT_DIGITS, first_by
 
 CONTROL_ARMS = ("control", "holdout")
 """Names of the arm that the others are compared with; the first that an experiment has."""
 CONFIDENCE = 0.95
 CONVERSION = "conversion"
+CELLS = Cells("experiment_results", {"experiment": "label", "arm": "value"}, ("people", "successes"))
 
 
-def experiment_results(assignments_with_person: Table, orders: Table) -> Table:
-    """Conversion of every arm of every experiment, by intention to treat.
-
-    Takes ``assignments`` with a ``person_id`` and ``orders``; returns the columns of ``experiment_results``. Everybody
-    assigned counts, exposed or not. A person with several units in an experiment stays in the arm of the first
-    assignment (by assigned_at, then unit_id). Success is a valid order at or after the assignment. Without an arm
-    named control or holdout there is nothing to compare with, and the differences are blank.
-    """
+def arm_cells(assignments_with_person: Table, orders: Table) -> Table:
+    """People and those who converted, by experiment and arm: what ``experiment_results`` is made of."""
     assignments = assignments_with_person
     people = assignments.group_by("experiment", "person_id").aggregate(
         first=first_by(
@@ -43,13 +39,20 @@ def experiment_results(assignments_with_person: Table, orders: Table) -> Table:
         arm=lambda t: t.first["arm"],
         success=lambda t: (t.last_order_at >= t.first["assigned_at"]).fill_null(False),
     )
-    counts = (
-        joined.group_by("experiment", "arm")
-        .aggregate(people=joined.count(), successes=joined.success.sum())
-        .order_by("experiment", "arm")
-        .to_pyarrow()
-        .to_pylist()
-    )
+    return joined.group_by("experiment", "arm").aggregate(people=joined.count(), successes=joined.success.sum())
+
+
+def experiment_results(assignments_with_person: Table, orders: Table, erased: Table | None = None) -> Table:
+    """Conversion of every arm of every experiment, by intention to treat.
+
+    Takes ``assignments`` with a ``person_id``, ``orders`` and, if people were forgotten, ``erased_totals``; returns the
+    columns of ``experiment_results``. Everybody assigned counts, exposed or not. A person with several units in an
+    experiment stays in the arm of the first assignment (by assigned_at, then unit_id). Success is a valid order at or
+    after the assignment. Without an arm named control or holdout there is nothing to compare with, and the differences
+    are blank.
+    """
+    cells = CELLS.with_erased(arm_cells(assignments_with_person, orders), erased)
+    counts = cells.order_by("experiment", "arm").to_pyarrow().to_pylist()
     arms: dict[str, dict[str, tuple[int, int]]] = {}
     for row in counts:
         arms.setdefault(row["experiment"], {})[row["arm"]] = (int(row["successes"]), int(row["people"]))

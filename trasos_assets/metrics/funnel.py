@@ -9,6 +9,7 @@ import ibis
 from ibis import Table, selectors
 
 from trasos_assets.contracts.analytics import CONVERSION_FUNNEL
+from trasos_assets.metrics.erased import Cells
 from trasos_assets.metrics.shapes import (
     ALL,
     UNKNOWN,
@@ -27,12 +28,18 @@ LATER_EVENTS = ("add_to_cart", "checkout", "purchase")
 DIMENSIONS = (ALL, "channel", "device")
 LONGEST_HOURS = 12
 """Default of ``session_max_hours`` in the settings."""
+DAY_MARK = "\u0001"
+_STEP_COLUMNS = tuple(f"step_{number}" for number in range(1, len(STEPS) + 1))
+CELLS = Cells("conversion_funnel", {"week": "period", "channel": "label", "device": "value"}, _STEP_COLUMNS)
 
 
-def conversion_funnel(clean_events: Table, watermark: Table, *, max_hours: int = LONGEST_HOURS) -> Table:
+def conversion_funnel(
+    clean_events: Table, watermark: Table, erased: Table | None = None, *, max_hours: int = LONGEST_HOURS
+) -> Table:
     """Sessions that reached each of four steps, each step at or after the one before it.
 
-    Takes ``clean_events`` and ``watermark``; returns the columns of ``conversion_funnel``. Step 1 is a page_view of, or
+    Takes ``clean_events``, ``watermark`` and, if people were forgotten, ``erased_totals``; returns the columns of
+    ``conversion_funnel``. Step 1 is a page_view of, or
     a click on, an item; then the first add_to_cart, checkout and purchase that are not earlier than the step before.
     Bots and testers are left out. A session belongs to the week (from Monday) of its first event and to that event's
     channel and device. It may run over midnight; an id that comes back on other days, more than ``max_hours`` after
@@ -41,10 +48,7 @@ def conversion_funnel(clean_events: Table, watermark: Table, *, max_hours: int =
     ``all`` has rows for every week of the lake; a channel or device for the weeks in which it had a session. In a week
     whose Sunday has not landed the counts are those so far and the share is blank.
     """
-    columns = ("session_id", "event_id", "event_type", "occurred_at", "day", "item_id", "channel", "device")
-    events = of_people(clean_events).filter(lambda t: t.session_id.notnull()).select(*columns)
-    cells = _steps_of_sessions(_by_day_where_reused(events, max_hours)).group_by("week", "channel", "device")
-    cells = cells.aggregate(selectors.across(selectors.startswith("step_"), lambda step: step.count()))
+    cells = CELLS.with_erased(funnel_cells(clean_events, max_hours=max_hours), erased)
     spread = cells.mutate(dimension=ibis.array(list(DIMENSIONS)).unnest())
     spread = spread.mutate(
         value=ibis.cases(
@@ -81,7 +85,21 @@ def conversion_funnel(clean_events: Table, watermark: Table, *, max_hours: int =
     )
 
 
-_STEP_COLUMNS = tuple(f"step_{number}" for number in range(1, len(STEPS) + 1))
+def funnel_cells(clean_events: Table, *, max_hours: int = LONGEST_HOURS) -> Table:
+    """Sessions that reached each step by week, channel and device: what ``conversion_funnel`` is made of."""
+    sessions = session_steps(clean_events, max_hours=max_hours).group_by("week", "channel", "device")
+    return sessions.aggregate(selectors.across(selectors.startswith("step_"), lambda step: step.count()))
+
+
+def session_steps(clean_events: Table, *, max_hours: int = LONGEST_HOURS) -> Table:
+    """One row a session of people: ``session_id``, ``week``, ``channel``, ``device`` and when it reached each step.
+
+    ``step_1`` to ``step_4`` are null where the session never came so far. The id of a session that has others of its
+    name on other days goes on with ``DAY_MARK`` and the day.
+    """
+    columns = ("session_id", "event_id", "event_type", "occurred_at", "day", "item_id", "channel", "device")
+    events = of_people(clean_events).filter(lambda t: t.session_id.notnull()).select(*columns)
+    return _steps_of_sessions(_by_day_where_reused(events, max_hours))
 
 
 def _by_day_where_reused(events: Table, max_hours: int) -> Table:
@@ -93,7 +111,7 @@ def _by_day_where_reused(events: Table, max_hours: int) -> Table:
     ids = events.group_by("session_id").aggregate(begin=events.occurred_at.min(), end=events.occurred_at.max())
     reused = ids.filter(ids.end > ids.begin + ibis.interval(hours=max_hours)).select(reused_id="session_id")
     joined = events.left_join(reused, events.session_id == reused.reused_id)
-    of_day = joined.session_id + "\u0001" + joined.day.cast("string")
+    of_day = joined.session_id + DAY_MARK + joined.day.cast("string")
     session_id = joined.reused_id.isnull().ifelse(joined.session_id, of_day)
     return joined.mutate(session_id=session_id).drop("reused_id")
 

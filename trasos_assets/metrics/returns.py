@@ -14,20 +14,16 @@ from ibis import Table
 from scipy import stats
 
 from trasos_assets.contracts.analytics import TIME_TO_RETURN
+from trasos_assets.metrics.erased import Cells
 from trasos_assets.metrics.shapes import ALL, FLOAT_DIGITS, UNKNOWN, data_through
 
 CONFIDENCE = 0.95
+CELLS = Cells("time_to_return", {"segment": "label", "days": "number"}, ("returned", "censored"))
 
 
-def time_to_return(orders: Table, watermark: Table) -> Table:
-    """Kaplan-Meier estimate of the days from a customer's first to second valid order.
-
-    Takes ``orders`` and ``watermark``; returns the columns of ``time_to_return``, a row for every segment and every
-    number of days after which someone returned or was last seen. A customer without a second order is censored at the
-    last day that landed. A second order on the day of the first counts as 0 days. Segments: ``all``, and
-    ``channel:<name>`` by the channel of the first order (``channel:unknown`` where the source is silent).
-
-    The engine counts people per segment and day; only those counts are brought here.
+def return_cells(orders: Table, watermark: Table) -> Table:
+    """People by segment and days from the first order to the second, or to where their observation ends: what
+    ``time_to_return`` is made of.
     """
     valid = orders.filter(orders.is_valid)
     customers = valid.group_by("person_id").aggregate(
@@ -43,12 +39,25 @@ def time_to_return(orders: Table, watermark: Table) -> Table:
         days=customers.second_day.fill_null(data_through(watermark)).delta(customers.first_day, unit="day"),
         has_returned=customers.second_day.notnull(),
     )
-    counts = (
-        observed.group_by("segment", "days")
-        .aggregate(returned=observed.has_returned.sum(), censored=(~observed.has_returned).sum())
-        .order_by("segment", "days")
-        .to_pyarrow()
+    return observed.group_by("segment", "days").aggregate(
+        returned=observed.has_returned.sum(), censored=(~observed.has_returned).sum()
     )
+
+
+def time_to_return(orders: Table, watermark: Table, erased: Table | None = None) -> Table:
+    """Kaplan-Meier estimate of the days from a customer's first to second valid order.
+
+    Takes ``orders``, ``watermark`` and, if people were forgotten, ``erased_totals``; returns the columns of
+    ``time_to_return``, a row for every segment and every number of days after which someone returned or was last seen.
+    A customer who was forgotten without a second order stays censored where the erasure ended the observation. A
+    customer without a second order is censored at the last day that landed. A second order on the day of the first
+    counts as 0 days. Segments: ``all``, and ``channel:<name>`` by the channel of the first order (``channel:unknown``
+    where the source is silent).
+
+    The engine counts people per segment and day; only those counts are brought here.
+    """
+    cells = CELLS.with_erased(return_cells(orders, watermark), erased)
+    counts = cells.select("segment", "days", "returned", "censored").order_by("segment", "days").to_pyarrow()
     schema = ibis.schema(TIME_TO_RETURN.types).to_pyarrow()
     if not len(counts):
         return ibis.memtable(schema.empty_table())

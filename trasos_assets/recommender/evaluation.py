@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,17 +45,20 @@ LEADERBOARD_SCHEMA = pa.schema(
 )
 
 
-def default_models(als: ALSConfig | None = None) -> dict[str, Recommender]:
-    """Unfitted models by their name on the leaderboard: als, popularity (all time), popularity_recent (14 days)."""
+def default_models(config: ALSConfig | None = None, als: type[Any] = ALS) -> dict[str, Recommender]:
+    """Unfitted models by their name on the leaderboard: als, popularity (all time), popularity_recent (14 days).
+
+    ``als`` is the class that fits ALS: the platform's own, or that of another engine (``recommender.engines``).
+    """
     return {
-        "als": ALS(als),
+        "als": als(config),
         "popularity": Popularity(),
         "popularity_recent": Popularity(PopularityConfig(window_days=RECENT_DAYS)),
     }
 
 
 def leaderboard(
-    training_interactions: pa.Table,
+    training_interactions: pa.Table | ibis.Table,
     *,
     models: Mapping[str, Recommender] | None = None,
     test_days: int,
@@ -69,6 +74,8 @@ def leaderboard(
 
     ``new_items``: what a person had bought is neither recommended nor true. ``all_items``: repeats may be recommended
     and count. ``coverage`` is over the lists of the same people; all values are rounded to 9 digits.
+
+    Of an Ibis table, what the judged people bought is fetched, and counts; the models must take such a table too.
 
     With fewer than two days every value is null with 0 people; without any interaction there are no rows, for no day
     could be named. A target nobody bought for has null values and 0 people.
@@ -86,16 +93,17 @@ def leaderboard(
             raise TooFewDaysError("fewer than two days")
         split = time_split(training_interactions, test_days=affordable, through=last)
     except TooFewDaysError:
-        empty = training_interactions.slice(0, 0)
-        split = Split(empty, bought_pairs(empty), last - timedelta(days=1), last)
+        empty = pa.table({"person_id": pa.array([], pa.string()), "item_id": pa.array([], pa.string())})
+        split = Split(training_interactions, empty, last - timedelta(days=1), last)
 
     targets = _targets(split)
+    catalogue_size = _items(split.train) if any(truth.num_rows for truth, _ in targets.values()) else 0
     rows: list[dict] = []
     for name, model in models.items():
         if any(truth.num_rows for truth, _ in targets.values()):
             model.fit(split.train, as_of=split.train_through)
         for target, (truth, exclude) in targets.items():
-            for metric, k, value, people in _scores(model, split.train, truth, exclude, ks):
+            for metric, k, value, people in _scores(model, catalogue_size, truth, exclude, ks):
                 rows.append(
                     {
                         "model": name,
@@ -113,17 +121,36 @@ def leaderboard(
 
 def _targets(split: Split) -> dict[str, tuple[pa.Table, pa.Table | None]]:
     """Target to its truth and to the pairs that must not be recommended for it."""
-    warm, seen = (pc.unique(split.train[column]) for column in ("person_id", "item_id"))
-    truth = split.truth.filter(
-        pc.and_(pc.is_in(split.truth["person_id"], value_set=warm), pc.is_in(split.truth["item_id"], value_set=seen))
-    )
-    bought = bought_pairs(split.train)
+    if split.truth.num_rows == 0:
+        return dict.fromkeys((NEW_ITEMS, ALL_ITEMS), (split.truth, None))
+    truth = split.truth
+    for column in ("person_id", "item_id"):
+        truth = truth.filter(pc.is_in(truth[column], value_set=_known(split.train, column, truth[column])))
+    judged = split.train
+    if isinstance(judged, ibis.Table):
+        judged = judged.semi_join(ibis.memtable(truth.select(["person_id"])), "person_id")
+    bought = bought_pairs(judged)
     new = truth.join(bought, keys=["person_id", "item_id"], join_type="left anti")
     return {NEW_ITEMS: (new, bought), ALL_ITEMS: (truth, None)}
 
 
+def _known(train: pa.Table | ibis.Table, column: str, asked: pa.ChunkedArray) -> pa.Array:
+    """Distinct ids in a column of the training rows; of an Ibis table those only that are ``asked`` for."""
+    if isinstance(train, ibis.Table):
+        wanted = ibis.memtable(pa.table({column: pc.unique(asked)}))
+        return train.semi_join(wanted, column).select(column).distinct().to_pyarrow()[column].combine_chunks()
+    return pc.unique(train[column])
+
+
+def _items(train: pa.Table | ibis.Table) -> int:
+    """How many items the training rows have."""
+    if isinstance(train, ibis.Table):
+        return int(train["item_id"].nunique().to_pyarrow().as_py())
+    return len(IdMap.from_ids(train["item_id"]))
+
+
 def _scores(
-    model: Recommender, train: pa.Table, truth: pa.Table, exclude: pa.Table | None, ks: Sequence[int]
+    model: Recommender, catalogue_size: int, truth: pa.Table, exclude: pa.Table | None, ks: Sequence[int]
 ) -> Iterator[tuple[str, int, float | None, int]]:
     """(metric, k, mean over people or None, people) of one fitted model on one target."""
     if truth.num_rows == 0:
@@ -131,7 +158,6 @@ def _scores(
         return
     lists = model.recommend(truth["person_id"], max(ks), exclude=exclude)
     judged = judge(lists, truth)
-    catalogue_size = len(IdMap.from_ids(train["item_id"]))
     for k in ks:
         for metric, per_person in PER_PERSON.items():
             yield metric, k, float(per_person(judged, k).mean()), len(judged.people)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -88,8 +89,11 @@ class InteractionMatrix:
         return cls(people, items, sparse.csr_matrix(total, dtype=np.float32))
 
 
-def bought_pairs(table: pa.Table) -> pa.Table:
-    """Distinct (person_id, item_id) with at least one purchase, sorted."""
+def bought_pairs(table: pa.Table | ibis.Table) -> pa.Table:
+    """Distinct (person_id, item_id) with at least one purchase, sorted; of an Ibis table only these are fetched."""
+    if isinstance(table, ibis.Table):
+        found = table.filter(table["purchases"] > 0).select("person_id", "item_id").distinct()
+        return distinct_pairs(found.to_pyarrow())
     _require(table, ("person_id", "item_id", "purchases"))
     return distinct_pairs(table.filter(pc.greater(table["purchases"], 0)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,23 +21,43 @@ class TooFewDaysError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training rows up to ``train_through``; what was bought after it, up to ``test_through`` (both inclusive)."""
+    """Training rows up to ``train_through``; what was bought after it, up to ``test_through`` (both inclusive).
 
-    train: pa.Table
+    ``train`` has the form of the table that was cut: of an Ibis table nothing but the truth is fetched.
+    """
+
+    train: pa.Table | ibis.Table
     truth: pa.Table
     train_through: date
     test_through: date
 
 
-def first_and_last_day(table: pa.Table) -> tuple[date, date] | None:
+def first_and_last_day(table: pa.Table | ibis.Table) -> tuple[date, date] | None:
     """First and last day with an interaction; None if there is none."""
+    if isinstance(table, ibis.Table):
+        found = table.aggregate(first=table["day"].min(), last=table["day"].max()).to_pyarrow().to_pylist()[0]
+        return None if found["first"] is None else (found["first"], found["last"])
     if table.num_rows == 0:
         return None
     days = pc.min_max(table["day"])
     return days["min"].as_py(), days["max"].as_py()
 
 
-def time_split(table: pa.Table, *, test_days: int, through: date | None = None) -> Split:
+def rows_between(
+    table: pa.Table | ibis.Table, *, after: date | None = None, through: date | None = None
+) -> pa.Table | ibis.Table:
+    """Rows of the days after ``after``, up to and with ``through``; None is no limit."""
+    for day, compare in ((after, pc.greater), (through, pc.less_equal)):
+        if day is None:
+            continue
+        if isinstance(table, ibis.Table):
+            table = table.filter(table["day"] > day if compare is pc.greater else table["day"] <= day)
+        else:
+            table = table.filter(compare(table["day"], pa.scalar(day, pa.date32())))
+    return table
+
+
+def time_split(table: pa.Table | ibis.Table, *, test_days: int, through: date | None = None) -> Split:
     """Global split on full days: the last ``test_days`` days up to ``through`` are truth, all before is training.
 
     ``table`` follows the contract training_interactions; ``truth`` holds the distinct (person_id, item_id) purchased in
@@ -59,12 +80,11 @@ def time_split(table: pa.Table, *, test_days: int, through: date | None = None) 
             f"{test_days} test days up to {test_through} leave nothing to train on: the first interaction is of "
             f"{first}; collect more days or lower test_days (TRASOS_TEST_DAYS)"
         )
-    in_train = pc.less_equal(table["day"], pa.scalar(train_through, pa.date32()))
-    in_test = pc.and_(pc.invert(in_train), pc.less_equal(table["day"], pa.scalar(test_through, pa.date32())))
-    return Split(table.filter(in_train), bought_pairs(table.filter(in_test)), train_through, test_through)
+    truth = bought_pairs(rows_between(table, after=train_through, through=test_through))
+    return Split(rows_between(table, through=train_through), truth, train_through, test_through)
 
 
-def affordable_test_days(table: pa.Table, test_days: int, *, through: date | None = None) -> int | None:
+def affordable_test_days(table: pa.Table | ibis.Table, test_days: int, *, through: date | None = None) -> int | None:
     """``test_days``, but no more than half of the days observed; None if fewer than two days were observed.
 
     A young shop is thus judged on a short window rather than not at all; the window shows in the split's dates.

@@ -9,9 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from trasos_assets.places import hidden_for, is_remote, put_in_place
 from trasos_assets.reports import tables as data_tables
 from trasos_assets.reports import views, words
 from trasos_assets.reports.facts import DashboardFacts, trust_of
@@ -29,7 +31,7 @@ def write_dashboard(tables: Mapping[str, pa.Table], out: Path, *, facts: Dashboa
     Args:
         tables: the tables of `source.TABLES` by name with the columns of their contracts, in any order of rows. One
             that is absent or empty makes its section say why there is nothing to show.
-        out: the folder, made if it is not there.
+        out: the folder, made if it is not there, or a place in an object store.
         facts: what is in no table: data_through, currency, headlines, checks and row counts.
 
     The same input gives the same bytes. Each file is replaced whole, the script before the page that needs it.
@@ -41,10 +43,20 @@ def write_dashboard(tables: Mapping[str, pa.Table], out: Path, *, facts: Dashboa
     from plotly.offline import get_plotlyjs
 
     page = render(tables, facts)
-    out.mkdir(parents=True, exist_ok=True)
     _replace(out / SCRIPT, get_plotlyjs())
     _replace(out / PAGE, page)
     return out / PAGE
+
+
+def fetched(page: Path, folder: Path) -> Path:
+    """The page where a browser of this machine can open it: a copy in ``folder`` if it is in an object store."""
+    if not is_remote(page):
+        return page
+    remote: Any = page
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (SCRIPT, PAGE):
+        remote.fs.get_file(remote.with_name(name).path, str(folder / name))
+    return folder / PAGE
 
 
 def render(tables: Mapping[str, pa.Table], facts: DashboardFacts) -> str:
@@ -94,11 +106,11 @@ def _package_text(name: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes beside the file, then swaps: a reader sees the old page or the new one, never half of one."""
-    # The process id keeps two writers apart; os.replace decides who was last.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Writes elsewhere, then swaps: a reader sees the old page or the new one, never half of one."""
+    # The process id keeps two writers apart; who swaps last was last.
+    unfinished = hidden_for(path, of=f".{os.getpid()}")
     try:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(path)
+        put_in_place(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import ibis
 
 from trasos_assets.contracts.landing import EVENT, LandingFormat
-from trasos_assets.contracts.model import Rule
+from trasos_assets.contracts.model import TIMESTAMP, Rule
 from trasos_assets.trust.releases import TOO_LATE, Release, read_again_on, waived_on
 
 UNREAD = ("malformed", "line_too_long", "nested_too_deep")
@@ -95,8 +96,9 @@ def row_reasons(raw: ibis.Table, landing: LandingFormat, *, currency: str, furth
     return judge(raw, landing, currency=currency, further=further).reasons
 
 
-def _lateness(late_days: int, first_day: object) -> tuple[Rule, ...]:
+def _lateness(late_days: int, first_day: object, sealed_through: date | None = None) -> tuple[Rule, ...]:
     late = ibis.interval(days=late_days)
+    sealed = date.min if sealed_through is None else sealed_through
     return (
         Rule("occurred_after_its_folder", lambda t: t.occurred_day <= t.day),
         Rule("before_first_day", lambda t: t.occurred_day >= ibis.literal(first_day, type="date")),
@@ -104,7 +106,7 @@ def _lateness(late_days: int, first_day: object) -> tuple[Rule, ...]:
             TOO_LATE,
             lambda t: (t.received_at <= t.occurred_at + late) & (t.day <= (t.occurred_day + late).cast("date")),
             # The row is whole, and its day can be built again: clean_events looks for it where it was received.
-            waivable=lambda t: t.occurred_day.notnull(),
+            waivable=lambda t: t.occurred_day.notnull() & (t.occurred_day > ibis.literal(sealed, type="date")),
         ),
     )
 
@@ -115,17 +117,24 @@ def rules_of(landing: LandingFormat) -> tuple[Rule, ...]:
 
 
 def event_keys(
-    raw_events: ibis.Table, *, late_days: int, currency: str, first_day: object, releases: Sequence[Release] = ()
+    raw_events: ibis.Table,
+    *,
+    late_days: int,
+    currency: str,
+    first_day: object,
+    releases: Sequence[Release] = (),
+    sealed_through: date | None = None,
 ) -> ibis.Table:
     """Identity and broken rules of every raw line: the slim table that duplicates are found in (EVENT_KEYS).
 
     ``payload_hash`` covers every field but ``received_at``: a redelivery differs in nothing else. ``releases`` are
-    those of events that touch the days; others change nothing.
+    those of events that touch the days; others change nothing. ``sealed_through`` is the last day of which nothing can
+    be built again, since retention removed its lines: no release waives lateness for it.
     """
     fields = [column.name for column in EVENT.columns if column.name != "received_at"]
     texts = [raw_events[name].cast("string").fill_null("\u0001") for name in fields]
     payload = ibis.literal("\u0002").join([*texts, raw_events.extra.fill_null("")])
-    further = _lateness(late_days, first_day)
+    further = _lateness(late_days, first_day, sealed_through)
     verdict = judge(raw_events, EVENT, currency=currency, further=further, releases=releases)
     return raw_events.select(
         *_LINE,
@@ -174,8 +183,10 @@ def event_states(event_keys: ibis.Table, *, dedup_days: int) -> ibis.Table:
 
 def _line_of(raw: ibis.Table, landing: LandingFormat) -> ibis.Value:
     """The line's text, or its fields as JSON where nothing of the text was kept because all of it could be read."""
-    fields = ibis.struct({column.name: raw[column.name] for column in landing.columns})
-    return raw.raw.fill_null(fields.cast("json").cast("string"))
+    fields = {column.name: raw[column.name] for column in landing.columns}
+    # As text first: engines write a time into JSON in ways of their own.
+    fields |= {c.name: raw[c.name].cast("string") for c in landing.columns if c.type == TIMESTAMP}
+    return raw.raw.fill_null(ibis.struct(fields).cast("json").cast("string"))
 
 
 def quarantined_events(raw_events: ibis.Table, event_states: ibis.Table) -> ibis.Table:

@@ -6,7 +6,8 @@
 import ibis
 
 from trasos_assets.contracts.engineering import RESTATED_COUNTS, RESTATED_MONEY, RESTATEMENTS
-from trasos_assets.metrics.kpis import sales, traffic
+from trasos_assets.metrics.erased import Cells
+from trasos_assets.metrics.kpis import CELLS, sales, traffic
 from trasos_assets.metrics.orders import order_lines, orders
 from trasos_assets.metrics.shapes import conformed, money, of_people
 from trasos_assets.trust.classify import ACCEPTED, DUPLICATE
@@ -34,13 +35,16 @@ def late_events(event_states: ibis.Table) -> ibis.Table:
     return found.filter(found.known_on > found.day)
 
 
-def restatements(clean_events: ibis.Table, event_states: ibis.Table, identities: ibis.Table) -> ibis.Table:
+def restatements(
+    clean_events: ibis.Table, event_states: ibis.Table, identities: ibis.Table, erased: ibis.Table | None = None
+) -> ibis.Table:
     """One row a day and later day on which more of its events became known (RESTATEMENTS).
 
     ``before`` and ``after`` are the numbers of `metrics.kpis` over the events of the day that were known by then; all
     else is as known today: who is who, who is a bot, which sessions there were, what was ordered and cancelled on other
     days. So a row holds what its late events did and nothing else, the rows of a day follow one another, and the last
-    ``after`` is what ``daily_kpis`` says of the day.
+    ``after`` is what ``daily_kpis`` says of the day. What people who were forgotten had added to the day
+    (``erased_totals``) is in all of them.
     """
     late = late_events(event_states)
     added = late.group_by("day", known_by="known_on").agg(events_added=late.count())
@@ -54,6 +58,12 @@ def restatements(clean_events: ibis.Table, event_states: ibis.Table, identities:
     kept = {name: numbers[name].fill_null(0) for name in RESTATED_COUNTS}
     kept |= {name: money(numbers[name]) for name in RESTATED_MONEY}
     told = numbers.select(*_VERSION, "events_added", **kept)
+    if erased is not None:
+        added_by_erased = Cells(CELLS.metric, CELLS.keys, list(kept)).erased(erased, told)
+        both = told.left_join(added_by_erased, "day")
+        told = both.select(
+            *_VERSION, "events_added", **{name: both[name] + both[f"{name}_right"].fill_null(0) for name in kept}
+        )
     in_order = ibis.window(group_by="day", order_by=told.known_by)
     named = {f"{name}_before": told[name].lag().over(in_order) for name in kept}
     named |= {f"{name}_after": told[name] for name in kept}

@@ -32,9 +32,10 @@ def a_contract(**changes: object) -> Contract:
 
 
 def test_no_two_contracts_share_a_name() -> None:
-    from trasos_assets.contracts import analytics, engineering, science
+    from trasos_assets.contracts import analytics, engineering, erasure, science, storage
 
-    listed = [c.name for module in (analytics, engineering, science) for c in module.CONTRACTS]
+    modules = (analytics, engineering, erasure, science, storage)
+    listed = [c.name for module in modules for c in module.CONTRACTS]
     assert sorted(listed) == sorted(CONTRACTS)
 
 
@@ -46,9 +47,9 @@ def test_a_contract_stands_in_its_owners_module() -> None:
 
 
 def test_every_contract_of_a_module_is_listed() -> None:
-    from trasos_assets.contracts import analytics, engineering, science
+    from trasos_assets.contracts import analytics, engineering, erasure, science, storage
 
-    for module in (analytics, engineering, science):
+    for module in (analytics, engineering, erasure, science, storage):
         made = {value.name for value in vars(module).values() if isinstance(value, Contract)}
         assert made == {contract.name for contract in module.CONTRACTS}
 
@@ -129,9 +130,9 @@ def test_no_landed_column_is_named_like_the_books_of_raw(landing: LandingFormat)
 
 
 def test_contracts_load_without_pandera_or_dagster() -> None:
-    from trasos_assets.contracts import analytics, engineering, landing, model, science
+    from trasos_assets.contracts import analytics, engineering, erasure, landing, model, science, storage
 
-    for module in (analytics, engineering, landing, model, science):
+    for module in (analytics, engineering, erasure, landing, model, science, storage):
         for node in ast.parse(inspect.getsource(module)).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -152,6 +153,13 @@ def test_a_primary_key_that_names_no_column_is_refused(key: tuple[str, ...]) -> 
 def test_a_partitioned_table_needs_its_day() -> None:
     with pytest.raises(ValueError, match="needs a column 'day'"):
         a_contract(partition="occurred")
+
+
+@pytest.mark.parametrize("changes", [{"keep_days": 400}, {"keep_days": 0, "partition": "received"}])
+def test_only_days_of_a_table_by_day_are_kept_for_a_time(changes: dict[str, object]) -> None:
+    day = Column("day", "date", "The day.")
+    with pytest.raises(ValueError, match="keep_days is a number of days, of a table partitioned by day"):
+        a_contract(columns=(Column("id", TEXT, "The id."), day), **changes)
 
 
 def test_an_unknown_column_is_named() -> None:

@@ -5,8 +5,9 @@ line. Each job is a fork that runs the command on a data folder of its own; jobs
 fork costs milliseconds where a process that imports everything anew costs seconds, and dies by the same signal.
 
 A job: ``{"data": folder, "arguments": ["run", ...], "kill": null | {"at": label, "call": n, "when": moment} |
-{"after": seconds}}``. Answer: one JSON list with ``killed``, ``code`` and ``seconds`` of each; what was printed is in
-the folder's ``printed.log``, how often each primitive was called in ``calls.json`` if the run ended by itself.
+{"after": seconds}}``, and ``"environment": {...}`` where the data are elsewhere. Answer: one JSON list with
+``killed``, ``code`` and ``seconds`` of each; what was printed is in the folder's ``printed.log``, how often each
+primitive was called in ``calls.json`` if the run ended by itself.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Primitives:
         self.watch(DuckDBEngine, "_copy", "DuckDBEngine._copy")
         self.watch(storage.LocalStorage, "publish", "LocalStorage.publish")
         self.watch(storage.LocalStorage, "write_bytes", "LocalStorage.write_bytes")
+        self.watch(storage.ObjectStorage, "publish", "ObjectStorage.publish")
         self.watch(store.LakeStore, "begin", "LakeStore.begin")
         self.watch(store.LakeStore, "add", "LakeStore.add")
         self.watch(store.LakeStore, "publish", "LakeStore.publish")
@@ -118,6 +120,7 @@ def _child(job: dict[str, Any]) -> NoReturn:
         from trasos_assets.settings import get_settings
 
         os.environ["TRASOS_DATA_DIR"] = str(data)
+        os.environ.update(job.get("environment") or {})
         get_settings.cache_clear()
         primitives = Primitives(job["kill"])
         primitives.watch_all()

@@ -121,7 +121,12 @@ def test_sensors_and_schedules_are_on_by_default():
     for schedule in definitions.schedules or ():
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, schedule.name
     assert {sensor.name for sensor in definitions.sensors or ()} == {"landing_sensor", "automation_sensor"}
-    assert {schedule.name for schedule in definitions.schedules or ()} == {"daily_refresh", "weekly_retraining"}
+    assert {schedule.name for schedule in definitions.schedules or ()} == {
+        "daily_refresh",
+        "daily_upkeep",
+        "weekly_retraining",
+        "weekly_samples",
+    }
 
 
 def test_lineage_leads_from_every_kpi_back_to_raw_events(graph, nodes):

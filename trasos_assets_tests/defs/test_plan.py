@@ -51,7 +51,7 @@ def days_of(runs: list[PlannedRun], name: str) -> set[date]:
 
 
 def test_nothing_is_planned_where_nothing_is_asked(built: LakeStore, settings: Settings) -> None:
-    assert raw_runs(built, [], DAYS) == []
+    assert raw_runs(built, settings, [], DAYS) == []
     assert day_runs(built, settings, [], DAYS) == []
 
 
@@ -95,7 +95,7 @@ def test_a_waiver_plans_where_its_lines_were_received_and_where_they_occurred(
     asked = [release("too_late", waived=True)]
     runs = day_runs(built, settings, [], DAYS, releases=asked)
     assert days_of(runs, "clean_events") == {DAYS[1], DAYS[5], DAYS[6], DAY}
-    assert raw_runs(built, [], DAYS, releases=asked) == []
+    assert raw_runs(built, settings, [], DAYS, releases=asked) == []
     assert {run.why for run in runs} == {"1 release from the quarantine"}
 
 
@@ -104,18 +104,18 @@ def test_lines_to_read_again_plan_their_raw_days_and_afterwards_the_days_they_tu
 ) -> None:
     asked = release("malformed", waived=False)
     built.write(RAW_EVENTS, table(RAW_EVENTS, [unread(1, "malformed", "{", received=DAYS[4])]), DAYS)
-    runs = raw_runs(built, [], DAYS, releases=[asked])
+    runs = raw_runs(built, settings, [], DAYS, releases=[asked])
     assert [(run.assets, run.first, run.last) for run in runs] == [(("raw_events",), DAYS[4], DAYS[4])]
     read = line(1, received=DAYS[4], occurred_day=DAYS[2], raw="{}", release_id=asked.release_id)
     built.write(RAW_EVENTS, table(RAW_EVENTS, [read]), DAYS)
-    assert raw_runs(built, [], DAYS, releases=[asked]) == []
+    assert raw_runs(built, settings, [], DAYS, releases=[asked]) == []
     assert days_of(day_runs(built, settings, [], DAYS, releases=[asked]), "clean_events") == {DAYS[2], DAYS[4]}
 
 
 def test_reference_data_is_planned_by_its_own_days(built: LakeStore, settings: Settings, table: MakeTable) -> None:
     asked = release("malformed", waived=False, dataset="catalogue")
     built.write(RAW_CATALOGUE, table(RAW_CATALOGUE, [unread(1, "malformed", "{", received=DAYS[4])]), DAYS)
-    (run,) = raw_runs(built, [], DAYS, releases=[asked])
+    (run,) = raw_runs(built, settings, [], DAYS, releases=[asked])
     assert (run.assets, run.first) == (("raw_catalogue",), DAYS[4])
     item = {"day": DAYS[4], "file_hash": "f", "line": 1, "item_id": "i", "release_id": asked.release_id}
     built.write(RAW_CATALOGUE, table(RAW_CATALOGUE, [item]), DAYS)

@@ -1,3 +1,7 @@
+import csv
+import io
+import json
+
 import duckdb
 import pytest
 
@@ -23,6 +27,7 @@ def warehouse(store: LakeStore, tmp_path):
         "SELECT 1; SELECT 2",
         "ATTACH '{folder}/other.duckdb'",
         "SELECT * FROM read_text('/etc/hostname')",
+        "SELECT * FROM read_text('{folder}/lake/../../../../../etc/hostname')",
         "SET threads = 1",
     ],
 )
@@ -49,10 +54,54 @@ def test_a_warehouse_over_another_lake_is_refused(tmp_path, store):
     path = tmp_path / "w.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE VIEW v AS SELECT 1 AS a")
-    assert warehouse_serves(path, store.root)
+    assert not warehouse_serves(path, store.root), "a file that does not say what it serves"
     store.write(WATERMARK, store.read(WATERMARK))
     build_warehouse(store, [WATERMARK], path)
     assert warehouse_serves(path, store.root)
     assert not warehouse_serves(path, tmp_path / "elsewhere")
     with pytest.raises(QueryError, match="another lake"):
         run_query(path, "SELECT 1", lake=tmp_path / "elsewhere")
+
+
+def test_json_says_null_where_it_has_no_number(warehouse, store):
+    sql = """SELECT 'nan'::DOUBLE AS a, '-inf'::FLOAT AS b, {'x': 'inf'::DOUBLE, 'y': [1.5, 'nan'::DOUBLE]} AS c,
+        MAP {1: 'nan'::DOUBLE} AS d, NULL AS e, 1.10::DECIMAL(18, 4) AS f, -3 AS g"""
+    (row,) = json.loads(run_query(warehouse, sql, "json", lake=store.root), parse_constant=pytest.fail)
+    assert row == {
+        "a": None, "b": None, "c": {"x": None, "y": [1.5, None]}, "d": {"1": None}, "e": None, "f": "1.1000", "g": -3,
+    }  # fmt: skip
+
+
+def test_json_refuses_to_lose_one_of_two_columns_of_a_name(warehouse, store):
+    with pytest.raises(QueryError, match="columns named twice: a; give each a name of its own with AS"):
+        run_query(warehouse, "SELECT 1 AS a, 2 AS a", "json", lake=store.root)
+    assert run_query(warehouse, "SELECT 1 AS a, 2 AS a", "csv", lake=store.root) == "a,a\n1,2"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+SUM(A1)", "'+SUM(A1)"),
+        ("-cmd|' /C calc'!A0", "'-cmd|' /C calc'!A0"),
+        ("@HYPERLINK", "'@HYPERLINK"),
+        ("\t=1", "'\t=1"),
+        ("-5", "-5"),
+        ("+44.20", "+44.20"),
+        ("-1.5e-07", "-1.5e-07"),
+        ("a=b", "a=b"),
+        ("", ""),
+    ],
+)
+def test_csv_holds_no_text_that_a_spreadsheet_takes_for_a_formula(warehouse, store, text, written):
+    sql = f"SELECT '{text.replace(chr(39), chr(39) * 2)}' AS t, -5 AS n, -2.50::DECIMAL(9, 2) AS m, -1e-7 AS d"
+    printed = run_query(warehouse, sql, "csv", lake=store.root)
+    (row,) = csv.DictReader(io.StringIO(printed))
+    assert row == {"t": written, "n": "-5", "m": "-2.50", "d": "-1e-07"}
+    assert json.loads(run_query(warehouse, sql, "json", lake=store.root))[0]["t"] == text
+
+
+def test_a_table_on_a_screen_holds_nothing_that_steers_it(warehouse, store):
+    printed = run_query(warehouse, "SELECT chr(27) || '[2J' AS t", lake=store.root)
+    assert "\x1b" not in printed
+    assert "\\x1b[2J" in printed

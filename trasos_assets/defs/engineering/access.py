@@ -10,14 +10,14 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.table import PROMISE, refresh_condition
-from trasos_assets.lake.warehouse import build_warehouse
+from trasos_assets.lake.warehouse import build_warehouse, reach, share
 
 SERVED = "every_table_is_served"
 
 
 @dg.asset(
     deps=list(CONTRACTS),
-    description="trasos.duckdb: views over the whole lake, one schema a team, with the contracts' comments.",
+    description="trasos.duckdb: the whole lake as views (or tables), one schema a team, with the contracts' comments.",
     kinds={"duckdb"},
     code_version=source_digest(build_warehouse),
     freshness_policy=PROMISE,
@@ -27,12 +27,15 @@ SERVED = "every_table_is_served"
     ],
 )
 def warehouse(lake: Lake) -> Iterator[Any]:
-    """Build the warehouse beside the old one, swap it in, and read every view."""
-    built = build_warehouse(lake.store, CONTRACTS.values(), lake.settings.warehouse_path)
+    """Build the warehouse beside the old one, swap it in, and read from every table of it."""
+    settings = lake.settings
+    built = build_warehouse(lake.store, CONTRACTS.values(), settings.warehouse_path, kind=settings.warehouse)
+    share(settings)
     yield dg.Output(
         None,
         metadata={
             "path": dg.MetadataValue.path(str(built.path)),
+            "kind": settings.warehouse,
             "tables": len(built.tables),
             "without_rows": ", ".join(built.empty) or "none",
             "bytes": built.path.stat().st_size,
@@ -40,6 +43,7 @@ def warehouse(lake: Lake) -> Iterator[Any]:
     )
     broken = {}
     with duckdb.connect(str(built.path), read_only=True) as connection:
+        reach(connection, settings.lake_dir)
         for name in (*built.tables, *built.empty):
             try:
                 connection.execute(f"SELECT * FROM {name} LIMIT 0")  # noqa: S608 - names of contracts

@@ -19,6 +19,7 @@ from trasos_assets.contracts.engineering import (
 )
 from trasos_assets.contracts.landing import EVENT
 from trasos_assets.lake.days import first_day, window
+from trasos_assets.lake.gone import Gone
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import TableCheck, table
 from trasos_assets.landing.released import accepted_of, states_beyond
@@ -107,6 +108,7 @@ def event_keys(raw_events: ibis.Table, store: LakeStore, days: list[date]) -> ib
         currency=settings.currency,
         first_day=first_day(settings),
         releases=read_releases(store, dataset=EVENT.dataset, first=days[0], last=days[-1]),
+        sealed_through=Gone.of(store, dedup_days=settings.dedup_days).sealed_through,
     )
 
 

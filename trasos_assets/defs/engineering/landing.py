@@ -136,9 +136,9 @@ def raw_table(contract: Contract, dataset: str) -> dg.AssetsDefinition:
         deliveries += lost_deliveries(store, settings, dataset, days[0], days[-1], held=stored)
         if not deliveries:
             return held
-        landed = store.until_staged(
+        landed = store.taken(
             read_deliveries(
-                store.backend,
+                store.door,
                 dataset,
                 deliveries,
                 timezone=settings.timezone,

@@ -16,7 +16,9 @@ from trasos_assets.contracts.engineering import (
     SPEND,
     WATERMARK,
 )
+from trasos_assets.contracts.erasure import ERASED_TOTALS
 from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, MARKETING_SPEND
+from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import WARN, TableCheck, table
 from trasos_assets.landing import snapshots
 from trasos_assets.settings import get_settings
@@ -76,10 +78,12 @@ def identities(clean_events: ibis.Table) -> ibis.Table:
     return identity.identities(clean_events)
 
 
-@table(RESTATEMENTS)
-def restatements(clean_events: ibis.Table, event_states: ibis.Table, identities: ibis.Table) -> ibis.Table:
+@table(RESTATEMENTS, deps=[ERASED_TOTALS.name])
+def restatements(
+    clean_events: ibis.Table, event_states: ibis.Table, identities: ibis.Table, store: LakeStore
+) -> ibis.Table:
     """What late events did to the numbers of their days."""
-    return restated.restatements(clean_events, event_states, identities)
+    return restated.restatements(clean_events, event_states, identities, store.read(ERASED_TOTALS))
 
 
 @table(WATERMARK)

@@ -16,6 +16,8 @@ from trasos_assets.defs.operations import plan
 from trasos_assets.defs.operations.instance import PROCESS_TAG, close_dead_runs
 from trasos_assets.defs.operations.progress import Listener, listening
 from trasos_assets.defs.operations.releases import report_releases
+from trasos_assets.erasure.gate import gate
+from trasos_assets.erasure.journal import refuse_unfinished
 from trasos_assets.lake.days import every_day, first_day
 from trasos_assets.lake.format import open_format
 from trasos_assets.lake.store import LakeError, LakeStore
@@ -114,7 +116,7 @@ def ingest(
 
     Raises:
         LandingError: there is no landing folder.
-        LakeError: the lake was made with other settings.
+        LakeError: the lake was made with other settings, or an erasure was interrupted.
     """
 
     def tell(sentence: str) -> None:
@@ -141,14 +143,20 @@ def _ingest(
     listener: Listener | None,
 ) -> IngestOutcome:
     first = first_day(settings)
-    stock = take_stock(store, settings, first_day=first)
+    refuse_unfinished(store)
+    stock = take_stock(store, settings, first_day=first, admit=gate(store, settings))
     outcome = IngestOutcome(stock)
     days = plan.lake_days(store, stock.pending, first)
     if not days:
         return outcome
     open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
-    if rebuild and not set(every_day(*rebuild)) & set(days):
-        raise LakeError(f"no day of the lake lies from {rebuild[0]} to {rebuild[1]}; it covers {days[0]} to {days[-1]}")
+    kept = plan.kept_days(store, settings, days)
+    if rebuild and not set(every_day(*rebuild)) & set(kept):
+        without = f" (retention removed the lines of those before {kept[0]})" if kept and kept[0] != days[0] else ""
+        raise LakeError(
+            f"no day that can be built lies from {rebuild[0]} to {rebuild[1]}; the lake covers {days[0]} to {days[-1]}"
+            + without
+        )
     graph = definitions.resolve_asset_graph()
     report_ledger(instance, stock, settings)
 
@@ -165,7 +173,7 @@ def _ingest(
 
     releases = pending_releases(store)
     report_releases(instance, store, changed=bool(releases))
-    if carry_out(plan.raw_runs(store, stock.pending, days, releases=releases)) is None:
+    if carry_out(plan.raw_runs(store, settings, stock.pending, days, releases=releases)) is None:
         return outcome
     unfinished = plan.unfinished_days(graph, instance)
     standing = plan.standings(instance, plan.BY_DAY_NAMES)

@@ -51,6 +51,8 @@ def prepare_home(settings: Settings) -> Path:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     # Sub-processes of the UI find the same data whatever folder they start in.
     os.environ["TRASOS_DATA_DIR"] = str(settings.data_dir)
+    if settings.local_dir != settings.data_dir:
+        os.environ["TRASOS_LOCAL_DIR"] = str(settings.local_dir)
     return home
 
 

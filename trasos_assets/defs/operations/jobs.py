@@ -5,10 +5,10 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from trasos_assets.contracts import CONTRACTS
+from trasos_assets.contracts import CONTRACTS, storage
 from trasos_assets.contracts.engineering import QUARANTINE_RELEASES
 from trasos_assets.contracts.landing import EVENT
-from trasos_assets.defs.operations.plan import BY_DAY_NAMES, RAW_NAMES
+from trasos_assets.defs.operations.plan import BY_DAY_NAMES, OWN_SCHEDULE, RAW_NAMES, WEEKLY_TAG
 from trasos_assets.lake.engine import Lake
 from trasos_assets.landing.quarantine import delivery_of, require_lines
 from trasos_assets.landing.releases import make_release, record_release
@@ -27,13 +27,24 @@ ingest_days = dg.define_asset_job(
 refresh_tables = dg.define_asset_job(
     "refresh_tables",
     selection=dg.AssetSelection.all()
-    - dg.AssetSelection.assets(*(c.name for c in CONTRACTS.values() if c.partitioned)),
+    - dg.AssetSelection.assets(*(c.name for c in CONTRACTS.values() if c.partitioned))
+    - dg.AssetSelection.tag(WEEKLY_TAG[0], OWN_SCHEDULE),
     description="Stage three of an ingest: every table without partitions.",
+)
+storage_upkeep = dg.define_asset_job(
+    "storage_upkeep",
+    selection=dg.AssetSelection.assets(*(contract.name for contract in storage.CONTRACTS)),
+    description="Retention, compaction, what everything costs, and what nobody reads.",
 )
 retrain_model = dg.define_asset_job(
     "retrain_model",
     selection=dg.AssetSelection.tag("trasos/cadence", "weekly"),
     description="Training data, model, leaderboard and champion; what depends on them refreshes by itself.",
+)
+take_samples = dg.define_asset_job(
+    "take_samples",
+    selection=dg.AssetSelection.assets("samples"),
+    description="The sample for data scientists, of the lake as it stands.",
 )
 
 

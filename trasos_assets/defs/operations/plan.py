@@ -6,6 +6,7 @@ partitions that lie behind anything they are made of. `trasos run` and the landi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -25,6 +26,7 @@ from trasos_assets.contracts.engineering import (
 )
 from trasos_assets.defs.operations.releases import days_to_read_again, event_days, record_days
 from trasos_assets.lake.days import contiguous, every_day
+from trasos_assets.lake.gone import Gone
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.warehouse import warehouse_serves
 from trasos_assets.landing.ledger import Row, taken_days
@@ -41,6 +43,8 @@ EVENTS_FIRST = ({EVENT_KEYS.name}, {EVENT_STATES.name})
 """Tables that those after them read on other days too: built over all ranges of days before the next."""
 
 WEEKLY_TAG = ("trasos/cadence", "weekly")
+OWN_SCHEDULE = "scheduled"
+"""The cadence of assets that only their own schedule builds: an ingest, and the morning, leave them alone."""
 
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -75,15 +79,31 @@ def days_of(runs: Iterable[PlannedRun | dg.DagsterRun]) -> set[date]:
     }
 
 
-def _ranges(needs: Mapping[str, set[date]], job: str, why: str) -> list[PlannedRun]:
-    """Runs over contiguous days; each takes the tables that need any of its days, over all of them."""
+def _ranges(needs: Mapping[str, set[date]], job: str, why: str, gone: Gone) -> list[PlannedRun]:
+    """Runs over contiguous days; each takes the tables that need any of its days, over all of them.
+
+    A table is in no run over a day that is barred for it: there the days are parted.
+    """
     days = set().union(*needs.values()) if needs else set()
+    refused = {name: gone.barred(name, days) for name in needs}
+
+    def refusing(day: date) -> frozenset[str]:
+        return frozenset(name for name, closed in refused.items() if day in closed)
+
     runs = []
     for first, last in contiguous(days):
-        span = set(every_day(first, last))
-        assets = tuple(name for name, wanted in needs.items() if wanted & span)
-        runs.append(PlannedRun(job, assets, why, first, last))
+        for names, group in itertools.groupby(every_day(first, last), refusing):
+            span = list(group)
+            assets = tuple(name for name, wanted in needs.items() if name not in names and wanted.intersection(span))
+            if assets:
+                runs.append(PlannedRun(job, assets, why, span[0], span[-1]))
     return runs
+
+
+def kept_days(store: LakeStore, settings: Settings, days: Iterable[date]) -> list[date]:
+    """Of the lake's days those that events can still be built on: retention has not removed what they are made of."""
+    gone = Gone.of(store, dedup_days=settings.dedup_days)
+    return [day for day in days if not gone.sealed(day)]
 
 
 def lake_days(store: LakeStore, pending: Sequence[Row], first: date) -> list[date]:
@@ -94,22 +114,29 @@ def lake_days(store: LakeStore, pending: Sequence[Row], first: date) -> list[dat
 
 
 def raw_runs(
-    store: LakeStore, pending: Sequence[Row], days: Sequence[date], *, releases: Sequence[Release] = ()
+    store: LakeStore,
+    settings: Settings,
+    pending: Sequence[Row],
+    days: Sequence[date],
+    *,
+    releases: Sequence[Release] = (),
 ) -> list[PlannedRun]:
     """Stage one: raw tables over the received days of new files, over days that were never published, and over days
     with lines that releases from the quarantine ask to read again.
     """
     needs = {}
+    gone = Gone.of(store, dedup_days=settings.dedup_days)
     for dataset, contract in RAW.items():
         landed = {row["received_day"] for row in pending if row["dataset"] == dataset}
         # Every day has events, if only none; reference data has the days on which it came.
         expected = set(days) if contract is RAW_EVENTS else taken_days(store, dataset)
         again = days_to_read_again(store, contract, [r for r in releases if r.dataset == dataset])
         wanted = landed | again | (expected - set(store.days(contract)))
+        wanted -= gone.barred(contract.name, wanted)
         if wanted:
             needs[contract.name] = wanted
     landed = f"{len(pending)} new file{'s' if len(pending) != 1 else ''}" if pending else ""
-    return _ranges(needs, "ingest_raw", _why(landed, releases))
+    return _ranges(needs, "ingest_raw", _why(landed, releases), gone)
 
 
 def _why(landed: str, releases: Sequence[Release]) -> str:
@@ -134,7 +161,7 @@ def day_runs(
         store: the lake, with stage one done.
         settings: late days and dedup days.
         pending: the ledger's new deliveries.
-        days: every day of the lake.
+        days: every day of the lake; those whose lines retention removed are left out here.
         releases: releases from the quarantine that wait.
         outdated: tables by day whose code changed: they and those after them are built over all days.
         rebuild: days to be built whatever happened.
@@ -142,7 +169,9 @@ def day_runs(
     One run a contiguous range of days. Are there several ranges, then the states of all come before the events of any:
     the events of a day are read from later days' states too.
     """
-    lake = set(days)
+    # A day whose lines retention removed stays as it is: built again it would come out empty.
+    gone = Gone.of(store, dedup_days=settings.dedup_days)
+    lake = {day for day in days if not gone.sealed(day)}
     by_events = set(rebuild) & lake
     records = set().union(*(store.days(contract) for name, contract in RAW.items() if name != "events"))
     by_records = set(rebuild) & records
@@ -161,7 +190,7 @@ def day_runs(
             unbounded=[(release.since, release.until) for release in lateness_waivers(store)],
         )
         by_events |= set(found.to_pyarrow()["day"].to_pylist()) & lake
-        by_events |= set(received)
+        by_events |= {day for day in received if not gone.sealed(day)}
     by_records |= {row["received_day"] for row in pending if row["dataset"] != "events"}
     if set(outdated):
         by_events, by_records = lake, records
@@ -169,16 +198,17 @@ def day_runs(
     for name in BY_DAY_NAMES:
         own, touched = (records, by_records) if name == RECORDS_BY_DAY else (lake, by_events)
         wanted = touched | (own - set(store.days(CONTRACTS[name])))
+        wanted -= gone.barred(name, wanted)
         if wanted:
             needs[name] = wanted
     why = _why("code changed" if set(outdated) else "what landed" if pending else "", releases)
-    runs = _ranges(needs, "ingest_days", why)
+    runs = _ranges(needs, "ingest_days", why, gone)
     if len(runs) < 2:
         return runs
     return [
         run
         for layer in (*EVENTS_FIRST, set(needs).difference(*EVENTS_FIRST))
-        for run in _ranges({name: wanted for name, wanted in needs.items() if name in layer}, "ingest_days", why)
+        for run in _ranges({name: wanted for name, wanted in needs.items() if name in layer}, "ingest_days", why, gone)
     ]
 
 
@@ -235,7 +265,8 @@ def standings(instance: dg.DagsterInstance, names: Iterable[str]) -> dict[str, S
 def products_present(settings: Settings) -> list[str]:
     """Assets that are no tables and whose product stands in the data folder."""
     present = ["kpi_dashboard"] if settings.dashboard_page.exists() else []
-    if settings.warehouse_path.exists() and warehouse_serves(settings.warehouse_path, settings.lake_dir):
+    warehouse = settings.warehouse_path
+    if warehouse.exists() and warehouse_serves(warehouse, settings.lake_dir, settings.warehouse):
         present.append("warehouse")
     return present
 
@@ -274,6 +305,8 @@ def table_run(
     for key in graph.toposorted_asset_keys:
         name, node = key.path[-1], graph.get(key)
         if not node.is_materializable or node.partitions_def is not None:
+            continue
+        if node.tags.get(WEEKLY_TAG[0]) == OWN_SCHEDULE:
             continue
         own = standing.get(name)
         contract = CONTRACTS.get(name)

@@ -11,8 +11,18 @@ import dagster as dg
 
 from trasos_assets.defs.operations import plan
 from trasos_assets.defs.operations.ingest import report_balance, report_ledger
-from trasos_assets.defs.operations.jobs import ingest_days, ingest_raw, refresh_tables, retrain_model
+from trasos_assets.defs.operations.jobs import (
+    ingest_days,
+    ingest_raw,
+    refresh_tables,
+    retrain_model,
+    storage_upkeep,
+    take_samples,
+)
 from trasos_assets.defs.operations.releases import report_releases
+from trasos_assets.erasure.gate import gate
+from trasos_assets.erasure.journal import refuse_unfinished
+from trasos_assets.erasure.people import ErasureError
 from trasos_assets.lake.days import first_day
 from trasos_assets.lake.engine import open_lake
 from trasos_assets.lake.format import open_format
@@ -86,7 +96,7 @@ def _plan_stage(context: dg.SensorEvaluationContext, state: Ingest) -> list[plan
     releases = [release for release in pending_releases(store) if release.release_id in state.releases]
     if state.stage == "raw":
         open_format(settings.lake_dir, start_date=first, timezone=settings.timezone)
-        return plan.raw_runs(store, pending, days, releases=releases)
+        return plan.raw_runs(store, settings, pending, days, releases=releases)
     if state.stage == "days":
         standing = plan.standings(context.instance, plan.BY_DAY_NAMES)
         outdated = plan.outdated_by_code(graph, standing, plan.BY_DAY_NAMES)
@@ -185,8 +195,10 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
         return _advance(context, state)
     settings, store = get_settings(), open_lake()
     try:
-        stock = take_stock(store, settings, first_day=first_day(settings), limit=FILES_PER_TICK)
-    except LandingError as error:
+        refuse_unfinished(store)
+        admit = gate(store, settings)
+        stock = take_stock(store, settings, first_day=first_day(settings), limit=FILES_PER_TICK, admit=admit)
+    except (LandingError, ErasureError) as error:
         return dg.SkipReason(str(error))
     trouble = f"; {len(stock.troubled)} in trouble, see landing_ledger" if stock.troubled else ""
     deliveries = tuple(sorted(row["delivery"] for row in stock.pending))
@@ -220,14 +232,14 @@ automation_sensor = dg.AutomationConditionSensorDefinition(
     description="Every morning: all tables without partitions but the model's, and the checks that watch the clock.",
 )
 def daily_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """One run of everything that is not of the weekly cadence."""
+    """One run of everything that is of no other cadence."""
     graph = context.repository_def.asset_graph
     return dg.RunRequest(
         asset_selection=[
             key
             for key in graph.materializable_asset_keys
             if graph.get(key).partitions_def is None
-            and graph.get(key).tags.get(plan.WEEKLY_TAG[0]) != plan.WEEKLY_TAG[1]
+            and graph.get(key).tags.get(plan.WEEKLY_TAG[0]) not in (plan.WEEKLY_TAG[1], plan.OWN_SCHEDULE)
         ]
     )
 
@@ -239,4 +251,22 @@ weekly_retraining = dg.ScheduleDefinition(
     execution_timezone=get_settings().timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every Monday before the morning's refresh: training data, model, leaderboard, champion.",
+)
+
+weekly_samples = dg.ScheduleDefinition(
+    name="weekly_samples",
+    job=take_samples,
+    cron_schedule="0 7 * * 1",
+    execution_timezone=get_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every Monday after the morning's refresh: the sample for data scientists, from tables that fit.",
+)
+
+daily_upkeep = dg.ScheduleDefinition(
+    name="daily_upkeep",
+    job=storage_upkeep,
+    cron_schedule="0 4 * * *",
+    execution_timezone=get_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: retention, compaction, what everything costs, what nobody reads.",
 )

@@ -3,10 +3,7 @@
 # Ibis types every column of a table as the bare Column, without the methods of its type.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 
-import hashlib
-
 import ibis
-import pyarrow as pa
 
 from trasos_assets.contracts.science import ALS_MODEL, CHAMPION, LEADERBOARD
 from trasos_assets.lake.code import source_digest
@@ -29,26 +26,21 @@ def _als_config():
     )
 
 
-def _content_hash(data: pa.Table) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, data.schema) as writer:
-        writer.write_table(data.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()[:16]
-
-
 @table(ALS_MODEL, tags=WEEKLY, parameters=ALS_PARAMETERS, kinds=("implicit",))
 def als_model(training_interactions: ibis.Table) -> ibis.Table:
     """Factors of people and items; no rows while there is nothing to learn from."""
-    from trasos_assets.recommender.models.als import ALS
+    from trasos_assets.recommender.engines import model_engine
+    from trasos_assets.recommender.splits import first_and_last_day
     from trasos_assets.recommender.versions import model_version
 
-    data = training_interactions.order_by(["person_id", "item_id", "day"]).to_pyarrow()
-    if not data.num_rows:
+    engine = model_engine(training_interactions)
+    rows = engine.rows(training_interactions)
+    if first_and_last_day(rows) is None:
         return ibis.memtable([], schema=dict(ALS_MODEL.types))
     config = _als_config()
-    version = model_version({"training_interactions": _content_hash(data), "code": source_digest(ALS.fit)}, config)
-    factors = ALS(config).fit(data).factor_table()
-    return ibis.memtable(factors.append_column("model_version", pa.repeat(version, factors.num_rows)))
+    inputs = {"training_interactions": engine.fingerprint(rows), "code": source_digest(engine.als.fit)}
+    factors = engine.factors(engine.als(config).fit(rows))
+    return factors.mutate(model_version=ibis.literal(model_version(inputs, config)))
 
 
 def _lost_to_popularity(leaderboard: ibis.Table) -> ibis.Table:
@@ -75,12 +67,12 @@ def _lost_to_popularity(leaderboard: ibis.Table) -> ibis.Table:
 def leaderboard(training_interactions: ibis.Table) -> ibis.Table:
     """Every model on every target by a global time split."""
     from trasos_assets.recommender import evaluation
+    from trasos_assets.recommender.engines import model_engine
 
-    data = training_interactions.to_pyarrow()
-    scores = evaluation.leaderboard(
-        data, models=evaluation.default_models(_als_config()), test_days=get_settings().test_days
-    )
-    return ibis.memtable(scores)
+    engine = model_engine(training_interactions)
+    models = evaluation.default_models(_als_config(), engine.als)
+    rows = engine.rows(training_interactions)
+    return ibis.memtable(evaluation.leaderboard(rows, models=models, test_days=get_settings().test_days))
 
 
 @table(CHAMPION, tags=WEEKLY)

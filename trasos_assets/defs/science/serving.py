@@ -4,7 +4,6 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 
 import ibis
-import pyarrow as pa
 
 from trasos_assets.contracts.science import ALSO_BOUGHT, RECOMMENDATIONS
 from trasos_assets.lake.table import TableCheck, table
@@ -62,26 +61,24 @@ def recommendations(
     customer_features: ibis.Table,
 ) -> ibis.Table:
     """The champion's list for every person it knows, the recently popular for everyone else."""
-    from trasos_assets.recommender.models import ALS, Popularity, PopularityConfig
-    from trasos_assets.recommender.serving import recommend_for_everyone
+    from trasos_assets.recommender.engines import model_engine
+    from trasos_assets.recommender.models import Popularity, PopularityConfig
 
     serving = champion.to_pyarrow().to_pylist()
     if not serving:
         return ibis.memtable([], schema=dict(RECOMMENDATIONS.types))
     version, as_of = serving[0]["model_version"], serving[0]["as_of"]
-    factors = als_model.filter(als_model.model_version == version).drop("model_version").to_pyarrow()
-    recent = features.training_interactions(with_person(interactions, identities), catalogue).to_pyarrow()
+    recent = features.training_interactions(with_person(interactions, identities), catalogue)
     for_sale = item_features.filter((item_features.kind == "product") & item_features.available)
-    lists = recommend_for_everyone(
-        ALS.from_factors(factors) if factors.num_rows else None,
+    lists = model_engine(als_model).recommend_for_everyone(
+        als_model.filter(als_model.model_version == version).drop("model_version"),
         Popularity(PopularityConfig(window_days=POPULARITY_DAYS)).fit(recent),
-        customer_features.select("person_id").to_pyarrow()["person_id"],
-        _bought(interactions, identities).to_pyarrow(),
-        for_sale.select("item_id").to_pyarrow()["item_id"],
+        customer_features.select("person_id"),
+        _bought(interactions, identities),
+        for_sale.select("item_id"),
         get_settings().top_k,
     )
-    lists = lists.append_column("model_version", pa.repeat(version, lists.num_rows))
-    return ibis.memtable(lists.append_column("as_of", pa.repeat(pa.scalar(as_of, pa.date32()), lists.num_rows)))
+    return lists.mutate(model_version=ibis.literal(version), as_of=ibis.literal(as_of, type="date"))
 
 
 @table(ALSO_BOUGHT)

@@ -26,7 +26,8 @@ from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.landing.blocks import Block, UnreadableFileError
 from trasos_assets.landing.readers.avro_blocks import AvroError, PlainFile, blocks, read_header
 from trasos_assets.landing.readers.columnar import block_of
-from trasos_assets.landing.streams import reading, shown, too_large
+from trasos_assets.landing.streams import reading, too_large
+from trasos_assets.places import shown
 
 BATCH_ROWS = 32_768
 _PRIMITIVES: Mapping[str, pa.DataType] = {

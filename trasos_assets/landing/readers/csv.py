@@ -26,7 +26,8 @@ import pyarrow.csv as pacsv
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.landing.blocks import MARKED, Block, UnreadableFileError
 from trasos_assets.landing.readers.columnar import LINE, text_rows
-from trasos_assets.landing.streams import BoundedStream, open_stream, reading, shown
+from trasos_assets.landing.streams import BoundedStream, open_stream, reading
+from trasos_assets.places import shown
 
 BLOCK_BYTES = 16 << 20
 HEADER_BYTES = 1 << 20

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from trasos_assets.contracts.landing import LandingFormat
 from trasos_assets.landing.blocks import Block, UnreadableFileError
 from trasos_assets.landing.readers.columnar import block_of
-from trasos_assets.landing.streams import is_remote, reading, shown, too_large
+from trasos_assets.landing.streams import reading, too_large
+from trasos_assets.places import is_remote, shown
 
 BATCH_ROWS = 131_072
 # What a row takes at least once it is read: a file of nothing but repeats may say that it holds any number of rows.

@@ -29,6 +29,7 @@ from trasos_assets.landing.simulator.truth import (
     planted_truth,
 )
 from trasos_assets.landing.simulator.writer import FILE_NAMES, LandingWriter
+from trasos_assets.places import make_folder
 
 Progress = Callable[[str, int, int], None]
 
@@ -181,7 +182,7 @@ def simulate(config: SimulationConfig, out: Path, progress: Progress | None = No
     shop = open_shop(config)
     people = plan_people(config)
     lines = fill_baskets(config, shop, people)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with LandingWriter(config, shop.item_ids, out, threads) as writer:
         _land_catalogue(config, shop, people, lines, writer)
         spend = _land_spend(config, people, writer)

@@ -17,7 +17,7 @@ from trasos_assets.landing.simulator.dirt import BOT_KINDS, FLAWS, bot_visitor
 from trasos_assets.landing.simulator.people import People
 from trasos_assets.landing.simulator.shop import Shop
 from trasos_assets.landing.simulator.traffic import CAMPAIGNS, CHANNELS
-from trasos_assets.landing.streams import put_in_place
+from trasos_assets.places import hidden_for, put_in_place
 
 EXPERIMENT = "recommender"
 ARMS = ("holdout", "treatment")
@@ -71,7 +71,7 @@ class Truth:
 
     def write(self, path: Path) -> None:
         """Write as JSON with sorted keys: the same truth, the same bytes."""
-        hidden = path.with_name(f".{path.name}.part")
+        hidden = hidden_for(path)
         hidden.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
         put_in_place(hidden, path)
 

@@ -23,7 +23,7 @@ from trasos_assets.landing.simulator.dirt import BOT_AGENTS, UNKNOWN_ITEMS
 from trasos_assets.landing.simulator.events import Columns
 from trasos_assets.landing.simulator.journeys import SLOTS
 from trasos_assets.landing.simulator.traffic import AGENTS, CAMPAIGNS, CHANNELS, COUNTRIES
-from trasos_assets.landing.streams import put_in_place
+from trasos_assets.places import hidden_for, put_in_place
 
 # Level 1 is three times as fast as the default 6 and its files a quarter larger.
 GZIP_LEVEL = 1
@@ -103,8 +103,7 @@ def _known(values: np.ndarray) -> pa.Array:
 
 def _compress(target: Path, pieces: list[memoryview]) -> None:
     """Write one file whole or not at all: under a hidden name first."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    hidden = target.with_name(f".{target.name}.part")
+    hidden = hidden_for(target)
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_CONTAINER)
     with hidden.open("wb") as file:
         for piece in pieces:

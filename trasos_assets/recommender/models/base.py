@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Protocol, Self
 
+import ibis
 import numpy as np
 import pyarrow as pa
 
@@ -26,8 +27,10 @@ class Recommender(Protocol):
     factors has no training data, and what was bought since the fit must count too.
     """
 
-    def fit(self, train: pa.Table, *, as_of: date | None = None) -> Self:
+    def fit(self, train: pa.Table | ibis.Table, *, as_of: date | None = None) -> Self:
         """Learn from rows of the contract training_interactions; return the model itself.
+
+        An Ibis table is taken by a model that can leave it in its engine; Arrow, by every model.
 
         ``as_of`` is the last day the model may know of (default: the last day in ``train``); windows end there.
         """

@@ -24,12 +24,16 @@ _CHUNK_VALUES = 1 << 30
 
 @dataclass(frozen=True, eq=False)
 class FactorModel:
-    """Float32 vectors of people (people x factors) and items (items x factors); a score is their inner product."""
+    """Float32 vectors of people (people x factors) and items (items x factors); a score is their inner product.
+
+    ``threads`` serve people at once, by default one a core.
+    """
 
     people: IdMap
     items: IdMap
     person_factors: np.ndarray
     item_factors: np.ndarray
+    threads: int | None = None
 
     @classmethod
     def from_table(cls, table: pa.Table) -> FactorModel:
@@ -87,6 +91,7 @@ class FactorModel:
             k,
             excluded=None if exclude is None else pair_matrix(exclude, known, self.items),
             allowed=allowed,
+            threads=self.threads,
         )
         return recommended_table(known, self.items, best.person, best.rank, best.item, best.score)
 

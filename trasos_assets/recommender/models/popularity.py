@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Self
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, Ids, sorted_distinct
 from trasos_assets.recommender.interactions import bought_pairs, distinct_pairs
 from trasos_assets.recommender.models.base import RECOMMENDED, NotFittedError, recommended_table
-from trasos_assets.recommender.splits import first_and_last_day
+from trasos_assets.recommender.splits import first_and_last_day, rows_between
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,19 @@ class Popularity:
         self._ranked: pa.Array | None = None
         self._people_per_item = np.empty(0, np.int64)
 
-    def fit(self, train: pa.Table, *, as_of: date | None = None) -> Self:
-        """Count distinct people per item; see ``Recommender.fit``."""
-        rows, days = train, first_and_last_day(train)
-        last = as_of or (days[1] if days else None)
+    def fit(self, train: pa.Table | ibis.Table, *, as_of: date | None = None) -> Self:
+        """Count distinct people per item; see ``Recommender.fit``. Of an Ibis table only the counts are fetched."""
+        last = as_of
+        if last is None:
+            days = first_and_last_day(train)
+            last = days[1] if days else None
+        rows = train
         if last is not None:
-            rows = rows.filter(pc.less_equal(rows["day"], pa.scalar(last, pa.date32())))
-            if self.config.window_days is not None:
-                before = last - timedelta(days=self.config.window_days)
-                rows = rows.filter(pc.greater(rows["day"], pa.scalar(before, pa.date32())))
-        pairs = bought_pairs(rows)
-        if pairs.num_rows == 0:
-            pairs = distinct_pairs(rows)
-        counted = pairs.group_by("item_id").aggregate([("person_id", "count")])
-        counted = counted.sort_by([("person_id_count", "descending"), ("item_id", "ascending")])
+            window = self.config.window_days
+            rows = rows_between(train, after=None if window is None else last - timedelta(days=window), through=last)
+        counted = _people_per_item(rows).sort_by([("people", "descending"), ("item_id", "ascending")])
         self._ranked = counted["item_id"].cast(pa.string()).combine_chunks()
-        self._people_per_item = counted["person_id_count"].to_numpy()
+        self._people_per_item = counted["people"].to_numpy()
         return self
 
     def recommend(
@@ -81,6 +79,21 @@ class Popularity:
         person, column = np.nonzero(position < len(item_at))
         chosen = position[person, column]
         return recommended_table(known, items, person, column + 1, item_at[chosen], score[chosen])
+
+
+def _people_per_item(rows: pa.Table | ibis.Table) -> pa.Table:
+    """Columns item_id, people: distinct buyers, or where nobody bought anything distinct people."""
+    if isinstance(rows, ibis.Table):
+        buyers = rows["person_id"].nunique(where=rows["purchases"] > 0)
+        counts = rows.group_by("item_id").agg(buyers=buyers, anybody=rows["person_id"].nunique()).to_pyarrow()
+        bought = counts.filter(pc.greater(counts["buyers"], 0))
+        found, column = (bought, "buyers") if bought.num_rows else (counts, "anybody")
+        return pa.table({"item_id": found["item_id"], "people": found[column]})
+    pairs = bought_pairs(rows)
+    if pairs.num_rows == 0:
+        pairs = distinct_pairs(rows)
+    counted = pairs.group_by("item_id").aggregate([("person_id", "count")])
+    return pa.table({"item_id": counted["item_id"], "people": counted["person_id_count"]})
 
 
 def _positions_left(known: IdMap, items: IdMap, item_at: np.ndarray, k: int, exclude: pa.Table | None) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""What the data cost and how that is kept in bounds: sizes, growth, unread columns, retention, compaction."""
