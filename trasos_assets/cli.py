@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from trasos_assets.commands import forget, quarantine, sample, storage
 from trasos_assets.commands.terminal import DAY as _DAY
-from trasos_assets.commands.terminal import Format, console, errors, ingest_shown, place_or_fail, require_store
+from trasos_assets.commands.terminal import Format, Plainly, console, errors, ingest_shown, place_or_fail, require_store
 from trasos_assets.commands.terminal import fail as _fail
 from trasos_assets.commands.terminal import progress as _progress
 from trasos_assets.commands.terminal import settings_or_fail as _settings
@@ -22,7 +22,7 @@ from trasos_assets.printable import harmless
 
 _OUT = "Landing folder, or s3://bucket/prefix. Default: that of TRASOS_DATA_DIR."
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Plainly, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(storage.app, name="storage")
 app.command()(sample.sample)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from trasos_assets.commands.terminal import console, errors, fail, progress, require_store, settings_or_fail, teller
+from trasos_assets.commands.terminal import console, errors, fail, progress, settings_of_a_store, teller
 from trasos_assets.printable import harmless
 
 
@@ -23,8 +23,7 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="Another seed gives other people. Default: TRASOS_SEED.")] = None,
 ) -> None:
     """Take a sample of people with all that is about them, personal data masked, and say how faithful it is."""
-    settings = settings_or_fail()
-    require_store(settings.data_dir)
+    settings = settings_of_a_store()
     with errors.status("opening the lake"):
         from trasos_assets.lake.engine import open_lake
         from trasos_assets.lake.store import LakeError

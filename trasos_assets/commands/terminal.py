@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import click
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -17,7 +18,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
+from trasos_assets.lake.errors import LakeError
 from trasos_assets.places import PlaceError, place, require
 from trasos_assets.printable import harmless, no_formula
 from trasos_assets.settings import Settings, get_settings
@@ -39,6 +42,17 @@ def fail(message: str) -> typer.Exit:
     """Say what went wrong; the caller raises what is returned."""
     errors.print(f"[red]error[/] {escape(harmless(message, lines=True))}", soft_wrap=True)
     return typer.Exit(1)
+
+
+class Plainly(TyperGroup):
+    """Commands that end with a sentence where the lake refuses, and not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except LakeError as error:
+            raise fail(str(error)) from error
 
 
 def settings_or_fail() -> Settings:

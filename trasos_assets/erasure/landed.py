@@ -62,10 +62,13 @@ class _File:
 
 def _files(store: LakeStore, settings: Settings, rows: Collection[Row]) -> Iterator[_File]:
     seen = {(row["path"], row["signature"]): row["delivery"] for row in rows}
+    deliveries = {row["delivery"] for row in rows}
     for one in list_landing(settings.landing_dir).files:
         day = day_of(one.below)
         if one.fault is None and day is not None and one.dataset in FORMATS and one.below.endswith(SUFFIXES):
             known = seen.get((one.relative, one.signature))
+            if known is None and (content := _identity(one.path, one.relative)[0]) in deliveries:
+                known = content  # the same file, but copied or touched
             yield _File(one.dataset, day, one.relative, one.path, known)
     for dataset in archive.archived_datasets(settings.landing_dir):
         for day in archive.archived(settings.landing_dir, dataset):
@@ -172,12 +175,7 @@ def hidden_beside(target: Path) -> Path:
 
 def _note(file: _File, written: Path, rows: int, lines: list[int], journal: Journal) -> None:
     """Write down what the file becomes before it does."""
-    content, size = hashlib.sha256(), 0
-    with written.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            content.update(block)
-            size += len(block)
-    became = identity(file.relative, size, content.hexdigest())
+    became, size = _identity(written, file.relative)
     known = file.delivery or f"{file.relative}?"
     journal.renamed[known] = {
         "path": file.relative,
@@ -241,11 +239,14 @@ def _enter(store: LakeStore, settings: Settings, journal: Journal) -> None:
 
 def _is(path: Path, relative: str, new: dict[str, Any]) -> bool:
     """Whether a file has the content that the journal says it has now."""
-    if not path.exists():
-        return False
+    return path.exists() and _identity(path, relative)[0] == new["delivery"]
+
+
+def _identity(path: Path, relative: str) -> tuple[str, int]:
+    """The delivery that a file is under some name, and its size."""
     content, size = hashlib.sha256(), 0
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             content.update(block)
             size += len(block)
-    return identity(relative, size, content.hexdigest()) == new["delivery"]
+    return identity(relative, size, content.hexdigest()), size

@@ -94,8 +94,8 @@ class Gone:
         barred = sorted(self.barred(name, days))
         if barred:
             raise LakeError(
-                f"table {name} cannot be built on {len(barred)} days from {barred[0]} to {barred[-1]}: retention removed "
-                "what they are made of. What is published of them stays; choose days after them"
+                f"table {name} cannot be built on {len(barred)} days from {barred[0]} to {barred[-1]}: retention "
+                "removed what they are made of. What is published of them stays; choose days after them"
             )
 
     def closed_through(self, late_days: int) -> date | None:

@@ -49,7 +49,7 @@ def folder_of(name: str) -> str:
 
 def test_every_contract_has_its_asset_and_every_table_its_contract(nodes):
     assert set(CONTRACTS) <= set(nodes)
-    assert set(nodes) - set(CONTRACTS) == {"warehouse", "kpi_dashboard"}
+    assert set(nodes) - set(CONTRACTS) == {"warehouse", "samples", "kpi_dashboard"}
 
 
 def test_every_asset_has_owner_group_kinds_description_freshness(nodes):

@@ -99,6 +99,13 @@ def test_no_run_builds_over_what_was_removed(seen: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_that_was_planned_before_the_removal_publishes_nothing_over_it(seen: dict[str, Any]) -> None:
+    assert not seen["forced"]["success"]
+    assert "event_keys cannot be built on" in seen["forced"]["said"][0]
+    assert seen["forced"]["hashes"] == seen["removed"]["hashes"]
+
+
+@pytest.mark.slow
 def test_a_file_for_a_removed_day_is_refused_and_blanks_nothing(seen: dict[str, Any]) -> None:
     assert "keeps no lines of days up to" in seen["late file"]["err"]
     assert seen["late file"]["hashes"] == seen["removed"]["hashes"]

@@ -290,7 +290,6 @@ def test_every_other_persons_rows_are_untouched(week: Lakes) -> None:
         "interactions": f"{mine} OR {stay} OR event_id = 'b4'",
         "order_lines": mine,
         "orders": mine,
-        "identities": mine,
         "assignments": f"unit_id IN ('{OWN}', '{CARA}')",
         "raw_assignments": f"unit_id IN ('{OWN}', '{CARA}')",
         "customer_features": f"person_id IN ('{ANNA}', '{CARA}')",

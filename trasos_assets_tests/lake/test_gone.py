@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from trasos_assets.contracts.engineering import EVENT_KEYS, RAW_EVENTS
 from trasos_assets.contracts.storage import RETENTION
 from trasos_assets.lake.gone import Gone, read_book
-from trasos_assets.lake.store import LakeStore
+from trasos_assets.lake.store import LakeError, LakeStore
 from trasos_assets_tests.conftest import MakeTable
 
 DAY = date(2026, 3, 1)
@@ -51,3 +53,14 @@ def test_days_are_sealed_whose_lines_are_gone_or_whose_ids_cannot_be_compared() 
 def test_events_may_land_only_where_they_touch_no_sealed_day() -> None:
     gone = Gone({RAW_EVENTS.name: frozenset({DAY})}, dedup_days=2)
     assert (gone.closed_through(1), gone.closed_through(5)) == (DAY + timedelta(days=2), DAY + timedelta(days=5))
+
+
+def test_a_table_is_not_published_over_sealed_days_and_reference_data_are() -> None:
+    gone = Gone({RAW_EVENTS.name: frozenset({DAY}), "raw_catalogue": frozenset({DAY})}, dedup_days=2)
+    before, later = DAY - timedelta(days=1), DAY + timedelta(days=1)
+    assert gone.barred("clean_events", [before, DAY, later]) == {before, DAY}
+    assert gone.barred("quarantined_records", [before, DAY, later]) == set()
+    assert gone.barred("raw_catalogue", [before, DAY, later]) == {DAY}
+    with pytest.raises(LakeError, match=f"clean_events cannot be built on 2 days from {before} to {DAY}: retention"):
+        gone.refuse("clean_events", [later, DAY, before])
+    gone.refuse("clean_events", [later])

@@ -181,7 +181,7 @@ class Shop:
         stock = take_stock(self.store, self.settings, first_day=FIRST)
         assert not stock.troubled
         days = plan.lake_days(self.store, stock.pending, FIRST)
-        for run in plan.raw_runs(self.store, stock.pending, days):
+        for run in plan.raw_runs(self.store, self.settings, stock.pending, days):
             assert run.assets == (RAW_EVENTS.name,)
             self._write(RAW_EVENTS.name, run)
         for run in plan.day_runs(self.store, self.settings, stock.pending, days):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from trasos_assets.contracts.science import ALS_MODEL, LEADERBOARD, TRAINING_INTERACTIONS
+from trasos_assets.landing.simulator import SimulationConfig, simulate
 from trasos_assets.recommender.engines import model_engine
 from trasos_assets.recommender.evaluation import default_models, leaderboard
 from trasos_assets.recommender.ids import IdMap
@@ -19,14 +21,18 @@ from trasos_assets.recommender.models import ALS, ALSConfig, NotFittedError, Pop
 from trasos_assets.recommender.models.base import RECOMMENDED
 from trasos_assets.recommender.models.factors import FactorModel
 from trasos_assets.recommender.models.spark_als import SparkALS
-from trasos_assets.recommender.models.spark_frames import frame_of, numbered, table_of
+from trasos_assets.recommender.models.spark_frames import numbered, table_of
 from trasos_assets.recommender.serving import recommend_for_everyone
+from trasos_assets.recommender.splits import time_split
+from trasos_assets.settings import Settings
+from trasos_assets_tests.pipeline import run_without_dagster
+from trasos_assets_tests.recommender.agreement import agreement, quality
 from trasos_assets_tests.recommender.tables import FIRST_DAY, interactions, pairs, purchases, two_tastes
 from trasos_assets_tests.spark_session import spark_backend, spark_session
 
 pytestmark = pytest.mark.slow
 
-SMALL = ALSConfig(factors=4, iterations=3, regularization=1.0)
+SMALL = ALSConfig(factors=8, iterations=4, regularization=1.0)
 Lists = dict[str, list[tuple[str, float]]]
 
 
@@ -61,13 +67,13 @@ def assert_same_lists(one: pa.Table, other: pa.Table) -> None:
     assert one.num_rows > 0
 
 
-@pytest.mark.parametrize("regularization", [0.4, 1.0, 2.3, 9.0])
+@pytest.mark.parametrize("regularization", [0.4, 2.3])
 def test_vectors_solve_the_equations_of_implicit_with_one_regularization_for_every_row(spark, regularization) -> None:
     """MLlib solves for people last: each of their vectors must be what implicit's equation gives for the items'."""
     table = interactions(
         [(f"p{p}", f"i{i}", 0, p % 3 + 1, (p + i) % 2, int(i < 4)) for p in range(20) for i in range(p % 7 + 1)]
     )
-    config = ALSConfig(factors=5, iterations=4, regularization=regularization, alpha=4.0)
+    config = ALSConfig(factors=5, iterations=2, regularization=regularization, alpha=4.0)
     model = FactorModel.from_table(SparkALS(config).fit(table).factor_table())
     matrix = InteractionMatrix.from_table(table)
     assert len({len(row.indices) for row in matrix.weights}) > 5  # MLlib's own weight would differ among them
@@ -85,12 +91,13 @@ def test_either_engine_reads_the_others_model_and_gives_the_same_lists(spark, fi
     here = ALS(SMALL).fit(table)
     exclude, allowed = bought_pairs(table), [f"i{n:03}" for n in range(0, 24, 5)]
     everyone = [*table["person_id"].to_pylist(), "stranger"]
-    for stored in (here.factor_table(), fitted.factor_table()):
-        for options in ({}, {"exclude": exclude}, {"exclude": exclude, "allowed_items": allowed}):
-            answers = [kind.from_factors(stored).recommend(everyone, 7, **options) for kind in (ALS, SparkALS)]
-            assert answers[1].schema == RECOMMENDED
+    fitted_here = SparkALS.from_factors(here.factor_table())
+    fitted_there = ALS.from_factors(fitted.factor_table())
+    for options in ({}, {"exclude": exclude, "allowed_items": allowed}):
+        for one, other in ((here, fitted_here), (fitted_there, fitted)):
+            answers = [model.recommend(everyone, 7, **options) for model in (one, other)]
+            assert answers[0].schema == answers[1].schema == RECOMMENDED
             assert_same_lists(*answers)
-    assert_same_lists(fitted.recommend(everyone, 7), ALS.from_factors(fitted.factor_table()).recommend(everyone, 7))
 
 
 def test_factors_have_the_form_of_the_contract_and_of_the_other_engine(in_spark, fitted) -> None:
@@ -103,10 +110,9 @@ def test_factors_have_the_form_of_the_contract_and_of_the_other_engine(in_spark,
     assert left.cast(stored.schema).equals(stored)
 
 
-def test_planted_tastes_are_found(spark) -> None:
+def test_planted_tastes_are_found(fitted) -> None:
     table = two_tastes()
-    model = SparkALS(ALSConfig(factors=8, regularization=1.0)).fit(table)
-    found = lists(model.recommend(table["person_id"], 3, exclude=bought_pairs(table)))
+    found = lists(fitted.recommend(table["person_id"], 3, exclude=bought_pairs(table)))
     assert len(found) == 60
     right = [int(person[1:]) % 2 == int(item[1:]) % 2 for person, items in found.items() for item, _ in items]
     assert sum(right) / len(right) > 0.95
@@ -119,8 +125,9 @@ def test_fit_depends_on_seed_and_rows_and_not_on_their_order_or_days_after_as_of
     later = pa.concat_tables([table.take(list(range(table.num_rows))[::-1]), purchases([("new", "new", 20)])])
     again = FactorModel.from_table(SparkALS(SMALL).fit(later, as_of=as_of).factor_table()).person_factors
     np.testing.assert_allclose(again, first, rtol=1e-3, atol=1e-5)
-    other = ALSConfig(factors=4, iterations=3, regularization=1.0, seed=7)
-    assert not np.allclose(FactorModel.from_table(SparkALS(other).fit(table).factor_table()).person_factors, first)
+    other = SparkALS(replace(SMALL, iterations=1, seed=7)).fit(table).factor_table()
+    same = SparkALS(replace(SMALL, iterations=1)).fit(table).factor_table()
+    assert not np.allclose(*(FactorModel.from_table(model).person_factors for model in (other, same)))
 
 
 def test_what_cannot_be_answered_is_said(spark, fitted) -> None:
@@ -175,9 +182,7 @@ def test_everyone_is_served_as_in_one_process(in_spark, fitted) -> None:
     for_sale = pa.table({"item_id": items[:15]})
     for stored in (fitted.factor_table(), fitted.factor_table().slice(0, 0)):
         model = ALS.from_factors(stored) if stored.num_rows else None
-        expected = recommend_for_everyone(
-            model, popularity, people["person_id"], bought, for_sale["item_id"], 6
-        )
+        expected = recommend_for_everyone(model, popularity, people["person_id"], bought, for_sale["item_id"], 6)
         engine = model_engine(in_spark(stored))
         served = engine.recommend_for_everyone(
             in_spark(stored), popularity, in_spark(people), in_spark(bought), in_spark(for_sale), 6
@@ -200,7 +205,7 @@ def test_fingerprint_changes_with_any_value_and_not_with_the_order_of_rows(in_sp
 def test_leaderboard_of_a_table_left_in_spark_is_that_of_the_table_fetched(in_spark) -> None:
     table = two_tastes(people=200)
     assert tuple(table.column_names) == TRAINING_INTERACTIONS.column_names
-    config = ALSConfig(factors=8, regularization=1.0)
+    config = ALSConfig(factors=8, regularization=1.0, iterations=4)
     here = leaderboard(table, models=default_models(config), test_days=5)
     engine = model_engine(in_spark(table))
     there = leaderboard(engine.rows(in_spark(table)), models=default_models(config, engine.als), test_days=5)
@@ -210,3 +215,22 @@ def test_leaderboard_of_a_table_left_in_spark_is_that_of_the_table_fetched(in_sp
     for ours, theirs in zip(here.to_pylist(), there.to_pylist(), strict=True):
         close = 0.05 if ours["model"] == "als" else 0.0
         assert theirs["value"] == pytest.approx(ours["value"], abs=close), ours
+
+
+def test_both_engines_fit_the_same_model_to_a_shop(spark, tmp_path) -> None:
+    """Given the sweeps to converge: implicit's own seeds agree to 1.0000 here, and so must the engines.
+
+    With MLlib's weighting of the regularization they agree to 0.93 at best (docs/spark.md).
+    """
+    simulate(SimulationConfig(days=20, visitors=1200, seed=7), tmp_path / "landing")
+    tables = run_without_dagster(tmp_path / "landing", Settings(data_dir=tmp_path))
+    split = time_split(tables["training_interactions"].to_pyarrow(), test_days=5)
+    config = ALSConfig(factors=16, regularization=20.0, iterations=30)
+    here, there = (kind(config).fit(split.train).factor_table() for kind in (ALS, SparkALS))
+    agreed = agreement(here, there)
+    assert agreed.rank_correlation >= 0.999 and agreed.top_ten_shared >= 0.99, agreed
+    found = quality(here, there, split.truth)
+    assert found.people > 50 and found.one > 0.1
+    assert found.low <= 0 <= found.high, found
+    other_seed = agreement(here, ALS(replace(config, seed=1)).fit(split.train).factor_table())
+    assert other_seed.rank_correlation >= 0.999, "the data does not decide the model: take others for this test"

@@ -1,7 +1,7 @@
 """A small lake with every table filled, and people planted in it who are hard to sample and hard to hide."""
 
 # Ibis types every column of a table as the bare Column, without the methods of its type.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """Figures of item popularity against their definitions, and what is expected against samples that were drawn."""
 
+# SciPy's results are made at run time.
+# pyright: reportAttributeAccessIssue=false
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -81,7 +81,8 @@ def _require_master(master: str) -> None:
             continue
     if hosts:
         raise LakeError(
-            f"no Spark master answers at {master}; start one, set TRASOS_SPARK_MASTER to another, or unset TRASOS_ENGINE"
+            f"no Spark master answers at {master}; start one, or set TRASOS_SPARK_MASTER to another, or unset "
+            "TRASOS_ENGINE"
         )
 
 
@@ -94,8 +95,9 @@ def _settings(master: str, memory: str, scratch: Path) -> dict[str, str]:
         "spark.driver.memory": memory,
         # A result is fetched only where its size is known to fit.
         "spark.driver.maxResultSize": "0",
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
-        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+        # Tasks of many iterations carry the plan of all of them, which Java reads by recursion.
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -Xss4m",
+        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC -Xss4m",
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.sql.catalogImplementation": "in-memory",
@@ -162,6 +164,8 @@ def connect(master: str, memory: str, scratch: Path) -> Any:
             raise LakeError(f"no Spark session on {master}: {str(error).splitlines()[0]}") from error
     atexit.register(session.stop)
     _require_workers(session, master)
+    # Where what was computed over many iterations is put down, so that a lost worker does not begin at the first.
+    session.sparkContext.setCheckpointDir(str(scratch / "checkpoints"))
     if not session.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
         session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
     return session

@@ -6,6 +6,8 @@ mended here, once, so that no expression knows which engine it runs on. Importin
 
 # Arguments of sqlglot's and Ibis's visitors have no types.
 # pyright: reportIncompatibleMethodOverride=false, reportAttributeAccessIssue=false
+# Ibis finds its visitors by the names of operations.
+# ruff: noqa: N802, N815
 
 from __future__ import annotations
 

@@ -102,8 +102,10 @@ class Anchors:
         # Confidence M with the wish 1 and (1 - t) M with the wish 0 meet at t; MLlib adds up cells of one pair.
         wished = tied.select("person", "item", f.when(tied.same, tied.tie * tied.weight).otherwise(-tied.weight))
         part = tied.where(tied.same & (tied.tie < 1)).select("person", "item", (tied.tie - 1) * tied.weight)
-        return wished.union(part).toDF("person", "item", "rating").select(
-            "person", "item", f.col("rating").cast("float").alias("rating")
+        return (
+            wished.union(part)
+            .toDF("person", "item", "rating")
+            .select("person", "item", f.col("rating").cast("float").alias("rating"))
         )
 
     def to_plain(self, person_anchors: np.ndarray, item_anchors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
