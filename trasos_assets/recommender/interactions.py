@@ -1,7 +1,7 @@
 """From the training_interactions table to a sparse matrix of people x items."""
 
-# pyarrow.compute makes its functions at import time, out of a type checker's sight.
-# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions at import time, out of a type checker's sight; Ibis types all columns alike.
+# pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false
 
 from __future__ import annotations
 

@@ -6,14 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, Ids
-from trasos_assets.recommender.models import Popularity, Recommender
+from trasos_assets.recommender.models import Popularity
+from trasos_assets.recommender.models.base import Recommends
 
 ALS_SOURCE, POPULARITY_SOURCE = "als", "popularity"
 SCORE_DIGITS = 6
 
 
 def recommend_for_everyone(
-    model: Recommender | None,
+    model: Recommends | None,
     fallback: Popularity,
     people: Ids,
     bought: pa.Table,

@@ -1,7 +1,7 @@
 """Cutting interactions in time, so that a model never sees a day it is judged on."""
 
-# pyarrow.compute makes its functions at import time, out of a type checker's sight.
-# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions at import time, out of a type checker's sight; Ibis types all columns alike.
+# pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false
 
 from __future__ import annotations
 

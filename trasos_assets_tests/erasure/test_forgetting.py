@@ -311,11 +311,12 @@ def test_the_next_ingest_finds_nothing_to_do_and_a_whole_rebuild_gives_the_same_
     shutil.copytree(week.after, data)
     runner.run((data, RUN, None))
     assert lake_tables(data) == lake_tables(week.after), "rewritten files were taken for new deliveries"
-    assert "up to date" in printed(data)
+    assert printed(data).count("ingest_raw") == 1
     shutil.copytree(week.after, anew)
     for table in (anew / "lake").glob("[a-z]*/*"):
-        if table.name not in BOOKS:
+        if table.name not in ("suppressions", "erased_totals"):
             shutil.rmtree(table)
+    shutil.rmtree(anew / "dagster_home")
     runner.run((data, ["run", "--from", MONDAY, "--to", "2026-01-09"], None), (anew, RUN, None))
     assert lake_tables(data) == lake_tables(week.after)
     assert lake_tables(anew) == lake_tables(week.after), "what landing holds is not what the raw tables held"

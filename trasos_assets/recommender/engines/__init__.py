@@ -22,7 +22,7 @@ class ModelEngine(Protocol):
         ...
 
     def rows(self, training_interactions: ibis.Table) -> pa.Table | ibis.Table:
-        """Rows to learn from, in the form that this engine's models take: fetched and sorted, or left where they are."""
+        """Rows to learn from, in the form that this engine's models take: fetched and sorted, or left in place."""
         ...
 
     def fingerprint(self, rows: pa.Table | ibis.Table) -> str:

@@ -20,7 +20,22 @@ class NotFittedError(RuntimeError):
     """``recommend`` was called before ``fit``."""
 
 
-class Recommender(Protocol):
+class Recommends(Protocol):
+    """Whatever answers with lists: a fitted model, or the vectors of one."""
+
+    def recommend(
+        self, people: Ids, k: int, *, exclude: pa.Table | None = None, allowed_items: Ids | None = None
+    ) -> pa.Table:
+        """The best ``k`` items of each person: columns person_id, rank (from 1), item_id, score, in that order of rows.
+
+        Repeated ``people`` count once; people the model does not know have no rows. ``exclude`` holds pairs (person_id,
+        item_id) that must not appear, ``allowed_items`` the only items that may (default: all the model knows). Fewer
+        items left than ``k``: a shorter list. Equal scores: the smaller item id first.
+        """
+        ...
+
+
+class Recommender(Recommends, Protocol):
     """A model: parameters come with its construction, ids go in and out, indices never show.
 
     What a person must not be shown is given at each call and not remembered from the fit: a model restored from stored
@@ -33,17 +48,6 @@ class Recommender(Protocol):
         An Ibis table is taken by a model that can leave it in its engine; Arrow, by every model.
 
         ``as_of`` is the last day the model may know of (default: the last day in ``train``); windows end there.
-        """
-        ...
-
-    def recommend(
-        self, people: Ids, k: int, *, exclude: pa.Table | None = None, allowed_items: Ids | None = None
-    ) -> pa.Table:
-        """The best ``k`` items of each person: columns person_id, rank (from 1), item_id, score, in that order of rows.
-
-        Repeated ``people`` count once; people the model does not know have no rows. ``exclude`` holds pairs (person_id,
-        item_id) that must not appear, ``allowed_items`` the only items that may (default: all the model knows). Fewer
-        items left than ``k``: a shorter list. Equal scores: the smaller item id first.
         """
         ...
 

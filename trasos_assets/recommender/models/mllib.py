@@ -1,11 +1,13 @@
 """What Spark MLlib must be given so that it minimises what ``implicit`` minimises: parameters, cells, and the way back.
 
-Both libraries alternate exact or nearly exact least squares. For a row with vectors y_i of the other side, Y over all of
-them, and its cells i with the confidence c_i, they solve A x = b with
+Both libraries alternate exact or nearly exact least squares. For a row with vectors y_i of the other side, Y over all
+of them, and its cells i with the confidence c_i, they solve A x = b with
 
-    implicit (cpu/als.py, user_linear_equation):    A = Y'Y + sum (c_i - 1) y_i y_i' + lambda I       b = sum c_i y_i
-    MLlib (ml/recommendation/ALS.scala,             A = Y'Y + sum alpha |r_i| y_i y_i' + n reg I      b = sum (1 + alpha |r_i|) y_i
-           computeFactors and CholeskySolver)           over r_i > 0; a cell with r_i < 0 adds to A only; n = |{r_i > 0}|
+    implicit, cpu/als.py, user_linear_equation:
+        A = Y'Y + sum (c_i - 1) y_i y_i' + lambda I          b = sum c_i y_i
+    MLlib, ml/recommendation/ALS.scala, computeFactors and CholeskySolver:
+        A = Y'Y + sum alpha |r_i| y_i y_i' + n reg I         b = sum (1 + alpha |r_i|) y_i
+        with b and n over r_i > 0 only: n is their number, and a cell with r_i < 0 adds to A alone
 
 **Confidence.** alpha = 1 and r = c - 1 make the sums equal, for c > 1. A cell of c = 1 gets the least r above 0, or it
 would stand for "not wanted"; c < 1, which Hu, Koren and Volinsky (2008) have not, is raised to 1.
@@ -17,8 +19,8 @@ one another by cells of a confidence so high that a_j . d_k = 1 for j = k and 0 
 them, so every row x pays |D x|^2 for the anchor items, as it pays for every item that it has no cell with, and every
 item y pays |A y|^2. With A D' = I take x* = D x and y* = A y: then x* . y* = x . y, and the payment is |x*|^2 + |y*|^2,
 the regularization of weight 1. L copies of the anchors, each tied to the first of the other side, make the weight L; a
-last copy tied to t in place of 1 adds t^2; a first pair tied to t < 1 makes the weight t. Alternating least squares does
-not depend on the basis of the vectors, so in x*, y* MLlib takes the very steps of ``implicit``'s objective.
+last copy tied to t in place of 1 adds t^2; a first pair tied to t < 1 makes the weight t. Alternating least squares
+does not depend on the basis of the vectors, so in x*, y* MLlib takes exact steps on ``implicit``'s own objective.
 
 The anchors are 2 f^2 lambda cells, whatever the size of the data.
 """

@@ -27,6 +27,7 @@ from trasos_assets.recommender.models.spark_frames import (
     numbered,
     served,
     session_of,
+    with_checkpoints,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class SparkALS:
         from pyspark.ml.recommendation import ALS as MLlibALS  # noqa: N811 - its namesake is next door
         from pyspark.sql import functions as f
 
-        session = session_of(train)
+        session = with_checkpoints(session_of(train))
         rows = frame_of(train, session)
         if as_of is not None:
             rows = rows.where(f.col("day") <= f.lit(as_of))
@@ -214,7 +215,7 @@ class SparkALS:
 
 
 def weighted_pairs(rows: DataFrame, weights: EventWeights) -> DataFrame:
-    """Frame of training_interactions as person_id, item_id, weight (double, above 0): ``InteractionMatrix`` in Spark."""
+    """Frame of training_interactions as person_id, item_id, weight (above 0): ``InteractionMatrix`` in Spark."""
     from pyspark.sql import functions as f
 
     times = [f.sum(f.coalesce(f.col(kind), f.lit(0))).alias(kind) for kind in KINDS]

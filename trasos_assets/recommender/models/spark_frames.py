@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,27 @@ def table_of(frame: DataFrame, backend: Any) -> ibis.Table:
     return backend.table(name)
 
 
-def _same_python(frame: DataFrame) -> None:
-    """Have workers run this interpreter, unless the user says which: Spark's own choice is the first on the path."""
+def _mapped(frame: DataFrame, blocks: Callable[[Any], Any], columns: str) -> DataFrame:
+    """Batches of a frame through a function on the workers."""
     context = frame.sparkSession.sparkContext
+    # Spark's own choice is the first Python on the path.
     if "PYSPARK_PYTHON" not in os.environ and not context.getConf().contains("spark.pyspark.python"):
         context.pythonExec = sys.executable
+    with warnings.catch_warnings():
+        # pyspark warns of every pandas newer than its own; nothing here passes through pandas.
+        warnings.simplefilter("ignore", FutureWarning)
+        return frame.mapInArrow(blocks, columns)
+
+
+def with_checkpoints(session: SparkSession) -> SparkSession:
+    """The session with a folder for checkpoints, if it had none: beside its warehouse, which its workers see.
+
+    Without them MLlib's plan grows with every sweep, until at some 25 Java's stack overflows.
+    """
+    context: Any = session.sparkContext
+    if not context._jsc.sc().getCheckpointDir().isDefined():
+        context.setCheckpointDir(f"{session.conf.get('spark.sql.warehouse.dir')}/checkpoints")
+    return session
 
 
 def numbered(ids: DataFrame) -> DataFrame:
@@ -95,8 +112,7 @@ def multiplied(frame: DataFrame, matrix: np.ndarray, dimension: int) -> DataFram
             lists = pa.ListArray.from_arrays(offsets, pa.array(product.ravel()))
             yield pa.RecordBatch.from_arrays([batch.column("id"), lists], ["id", "factors"])
 
-    _same_python(frame)
-    return frame.select("id", "factors").mapInArrow(multiply, "id string, factors array<float>")
+    return _mapped(frame.select("id", "factors"), multiply, "id string, factors array<float>")
 
 
 def served(
@@ -126,8 +142,7 @@ def served(
             block = pa.Table.from_batches([batch]).sort_by("person_id").combine_chunks()
             yield from _served_block(block, IdMap(item_ids), vectors, serve).to_batches()
 
-    _same_python(rows)
-    return rows.select("person_id", "factors", "bought").mapInArrow(blocks, columns)
+    return _mapped(rows.select("person_id", "factors", "bought"), blocks, columns)
 
 
 def _served_block(block: pa.Table, items: IdMap, item_factors: np.ndarray, serve: Serve) -> pa.Table:
