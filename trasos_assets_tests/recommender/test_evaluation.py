@@ -77,6 +77,15 @@ def test_worked_example_of_warm_people_known_items_and_both_targets() -> None:
     assert values(wrong_first, target="all_items", metric="ndcg") == [(1.0, 1)]
 
 
+@pytest.mark.parametrize("test_days", [5, 28])
+def test_leaderboard_of_an_ibis_table_is_that_of_the_same_rows_in_arrow(test_days) -> None:
+    table = two_tastes(days=12)
+    models = {"popularity": Popularity(), "oracle": Oracle("i001", "i002")}
+    board = leaderboard(ibis.memtable(table), models=models, test_days=test_days, ks=(2, 5))
+    assert board.equals(leaderboard(table, models=models, test_days=test_days, ks=(2, 5)))
+    assert any(value for value, _ in values(board, model="popularity"))
+
+
 def test_people_without_a_list_count_zero() -> None:
     table = purchases([("ann", "hat", 0), ("bob", "tie", 0), ("ann", "tie", 1), ("bob", "hat", 1)])
     board = leaderboard(table, models={"oracle": Oracle("tie")}, test_days=1, ks=(5,))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 
+import ibis
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -187,6 +188,15 @@ def test_recent_popularity_counts_full_days_up_to_as_of() -> None:
     assert lists(model.fit(table, as_of=FIRST_DAY + timedelta(days=10)).recommend(["x"], 5)) == {"x": ["new"]}
     with pytest.raises(ValueError, match="window_days"):
         PopularityConfig(window_days=0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows=rows_strategy, window=st.none() | st.integers(1, 4), bought=st.booleans())
+def test_popularity_of_an_ibis_table_is_that_of_the_same_rows_in_arrow(rows, window, bought) -> None:
+    table = interactions(rows if bought else [(*row[:3], 1, 0, 0) for row in rows])
+    model = Popularity(PopularityConfig(window_days=window))
+    expected = model.fit(table).recommend(["x"], 9)
+    assert model.fit(ibis.memtable(table)).recommend(["x"], 9).equals(expected)
 
 
 def test_popularity_falls_back_to_viewers_where_nobody_bought() -> None:

@@ -27,7 +27,6 @@ from trasos_assets.recommender.models.spark_frames import (
     numbered,
     served,
     session_of,
-    with_checkpoints,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class SparkALS:
         from pyspark.ml.recommendation import ALS as MLlibALS  # noqa: N811 - its namesake is next door
         from pyspark.sql import functions as f
 
-        session = with_checkpoints(session_of(train))
+        session = session_of(train)
         rows = frame_of(train, session)
         if as_of is not None:
             rows = rows.where(f.col("day") <= f.lit(as_of))

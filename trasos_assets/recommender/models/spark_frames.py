@@ -83,8 +83,10 @@ def numbered(ids: DataFrame) -> DataFrame:
     """
     from pyspark.sql import functions as f
 
-    # The function numbers the rows of partition p from p * 2^33 on. Held, for the counts must be those of these rows.
-    placed = ids.toDF("id").distinct().orderBy("id").withColumn("at", f.monotonically_increasing_id()).persist()
+    with_checkpoints(ids.sparkSession)
+    # The function numbers the rows of partition p from p * 2^33 on. In files, for the counts must be those of these
+    # rows: made again after a worker is lost, they might be cut into other partitions.
+    placed = ids.toDF("id").distinct().orderBy("id").withColumn("at", f.monotonically_increasing_id()).checkpoint()
     partition = f.shiftright("at", 33)
     counts = {row["p"]: row["n"] for row in placed.groupBy(partition.alias("p")).agg(f.count("*").alias("n")).collect()}
     start, starts = 0, []
