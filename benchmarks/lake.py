@@ -9,8 +9,8 @@ PARTITION_BY, rows as they come; (b) by bare COPY statements, one a partition, r
 (c) by the IO manager: staged, flushed to disk, described (rows, bytes, preview), published partition by partition.
 The three take turns; each figure is the median of its rounds.
 
-**scale**: a simulated month is ingested once and its events are multiplied, under ids of their own, to 100 million; then
-the assets clean_events, interactions, order_lines, identities, orders and the KPI tables are built by the runs that
+**scale**: a simulated month is ingested once and its events are multiplied, under ids of their own, to 100 million;
+then clean_events, interactions, order_lines, identities, orders and the KPI tables are built by the runs that
 `trasos run` would do, with their contracts and checks, on two threads. Peak memory is the most that the process held.
 
 Exits with a code other than 0 only if it could not measure.

@@ -19,11 +19,11 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import fastavro
 import pyarrow as pa
@@ -32,11 +32,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from trasos_assets.erasure.patterns import Finder, Kind, kind_of
+from trasos_assets.erasure.unpacking import decompress, joined, text_columns, texts_of, zstd_unpacker
 from trasos_assets.places import is_remote, names_below, shown
 
 BLOCK_BYTES = 8 << 20
 OVERLAP_BYTES = 4 << 10
-_PACKED_BYTES = 64 << 10
 _GZIP_BITS = 31
 ID_COLUMNS = re.compile(r"(visitor|customer|unit|person|user|client)(_?id)?$|^id$", re.IGNORECASE)
 LINE_COLUMNS = ("raw", "extra")
@@ -141,10 +141,10 @@ class _Look:
 
     def _kinds(self) -> tuple[tuple[bytes, str, Callable[[IO[bytes], str, Path | None], set[str]]], ...]:
         packed: dict[bytes, tuple[str, Callable[[IO[bytes], IO[bytes]], None]]] = {
-            _GZIP: ("gzip", lambda stream, out: _decompress(stream, out, lambda: zlib.decompressobj(_GZIP_BITS))),
-            _ZSTD: ("zstd", lambda stream, out: _decompress(stream, out, _zstd)),
-            _BZIP2: ("bzip2", lambda stream, out: _decompress(stream, out, bz2.BZ2Decompressor)),
-            _XZ: ("xz", lambda stream, out: _decompress(stream, out, lzma.LZMADecompressor)),
+            _GZIP: ("gzip", lambda stream, out: decompress(stream, out, lambda: zlib.decompressobj(_GZIP_BITS))),
+            _ZSTD: ("zstd", lambda stream, out: decompress(stream, out, zstd_unpacker)),
+            _BZIP2: ("bzip2", lambda stream, out: decompress(stream, out, bz2.BZ2Decompressor)),
+            _XZ: ("xz", lambda stream, out: decompress(stream, out, lzma.LZMADecompressor)),
         }
         return (
             (_PARQUET, "parquet", lambda stream, name, path: self._parquet(stream)),
@@ -207,7 +207,7 @@ class _Look:
                 if {"side", "id"} <= set(table.column_names):
                     # Factors of items stand beside those of people, under ids of their own.
                     table = table.filter(pc.equal(table["side"], "person"))
-                for name, column in _leaves(table):
+                for name, column in text_columns(table):
                     found |= self._column(name, column)
         return found
 
@@ -220,17 +220,17 @@ class _Look:
             held = values.filter(pc.is_in(values, value_set=ids)).to_pylist()
             return {value.decode() for value in held} | self._long(values)
         if last in LINE_COLUMNS:
-            return self.finder.in_values(_joined(values))
+            return self.finder.in_values(joined(values))
         return self._long(values) if last not in LINE_COLUMNS else set()
 
     def _long(self, values: pa.Array) -> set[str]:
-        return {value for value in self.finder.in_text(_joined(values)) if kind_of(value) is Kind.LONG}
+        return {value for value in self.finder.in_text(joined(values)) if kind_of(value) is Kind.LONG}
 
     def _avro(self, stream: IO[bytes]) -> set[str]:
         found: set[str] = set()
         batch: dict[str, list[str]] = {}
         for number, record in enumerate(fastavro.reader(stream), start=1):
-            for name, value in _texts_of("", record):
+            for name, value in texts_of("", record):
                 batch.setdefault(name, []).append(value)
             if number % 50_000 == 0:
                 found |= self._batch(batch)
@@ -302,59 +302,3 @@ class _Look:
             return set()
         finally:
             text.detach()
-
-
-def _zstd() -> Any:
-    return zstandard.ZstdDecompressor().decompressobj()
-
-
-def _decompress(stream: IO[bytes], out: IO[bytes], begun: Callable[[], Any]) -> None:
-    """Unpack one packed stream after the other, each part as soon as it is there; EOFError if the last is not whole."""
-    unpacker = None
-    while block := stream.read(_PACKED_BYTES):
-        while block:
-            unpacker = unpacker or begun()
-            out.write(unpacker.decompress(block))
-            if not unpacker.eof:
-                break
-            block, unpacker = unpacker.unused_data.lstrip(b"\0"), None
-    if unpacker is not None:
-        raise EOFError("it is cut short")
-
-
-def _joined(values: pa.Array) -> bytes:
-    return b"\n".join(values.to_pylist())
-
-
-def _leaves(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Columns of text and bytes, those inside of lists and structs too, with their names."""
-    waiting = [(name, table[name]) for name in table.column_names]
-    while waiting:
-        name, column = waiting.pop()
-        kind = column.type
-        if pa.types.is_dictionary(kind):
-            waiting.append((name, pc.cast(column, kind.value_type)))
-        elif pa.types.is_struct(kind):
-            for place in range(kind.num_fields):
-                waiting.append((f"{name}.{kind.field(place).name}", pc.struct_field(column, place)))
-        elif pa.types.is_map(kind):
-            chunks = [pa.table({"key": chunk.keys, "item": chunk.items}) for chunk in column.chunks]
-            for part in ("key", "item"):
-                waiting.append((f"{name}.{part}", pa.chunked_array([c for t in chunks for c in t[part].chunks])))
-        elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-            waiting.append((name, pc.list_flatten(column)))
-        elif kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
-            yield name, column
-
-
-def _texts_of(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _texts_of(f"{name}.{key}" if name else str(key), part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts_of(name, part)
-    elif isinstance(value, bytes):
-        yield name, value.decode("utf-8", "replace")
-    elif isinstance(value, str):
-        yield name, value

@@ -14,7 +14,7 @@ from trasos_assets.contracts.engineering import ASSIGNMENTS, CLEAN_EVENTS, RAW_E
 from trasos_assets.contracts.erasure import ERASED_TOTALS
 from trasos_assets.erasure.people import People, acts_of, lines_of, units_of
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.metrics import acquisition, experiments, funnel, kpis, retention, returns
+from trasos_assets.metrics import acquisition, experiments, funnel, kpis, retention
 from trasos_assets.metrics import orders as order_definitions
 from trasos_assets.metrics.erased import KEYS
 from trasos_assets.settings import Settings
@@ -25,6 +25,8 @@ _ROW = ("metric", *KEYS, "measure")
 
 def told_totals(events: ibis.Table, assignments: ibis.Table, watermark: ibis.Table, *, max_hours: int) -> ibis.Table:
     """Every cell of every KPI of some events and assignments, as rows of ``erased_totals`` but for the erasure."""
+    from trasos_assets.metrics import returns  # scipy's statistics take a second to import
+
     who = identities(events)
     orders = order_definitions.orders(with_person(order_definitions.order_lines(events), who))
     cells: list[tuple[Any, ibis.Table]] = [

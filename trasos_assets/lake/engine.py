@@ -90,9 +90,8 @@ class Lake(dg.ConfigurableResource):
     @property
     def settings(self) -> Settings:
         """The settings with this resource's data folder, if it was given one."""
-        return (
-            get_settings() if not self.data_dir else get_settings().model_copy(update={"data_dir": place(self.data_dir)})
-        )
+        here = get_settings()
+        return here.model_copy(update={"data_dir": place(self.data_dir)}) if self.data_dir else here
 
     @property
     def store(self) -> LakeStore:

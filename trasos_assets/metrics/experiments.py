@@ -9,7 +9,6 @@ import ibis
 import numpy as np
 import pyarrow as pa
 from ibis import Table
-from scipy import stats
 
 from trasos_assets.contracts.analytics import EXPERIMENT_RESULTS
 from trasos_assets.metrics.erased import Cells
@@ -105,6 +104,8 @@ def newcombe_interval(
     eleven methods, Statistics in Medicine 17, 873-890, method 10.
     """
     rate, control_rate = successes / people, control_successes / control_people
+    from scipy import stats
+
     own = stats.binomtest(successes, people).proportion_ci(confidence, method="wilson")
     other = stats.binomtest(control_successes, control_people).proportion_ci(confidence, method="wilson")
     difference = rate - control_rate
@@ -125,6 +126,8 @@ def pooled_z_test(successes: int, people: int, control_successes: int, control_p
     if variance <= 0:
         return None
     z = (successes / people - control_successes / control_people) / np.sqrt(variance)
+    from scipy import stats
+
     return float(2 * stats.norm.sf(abs(z)))
 
 

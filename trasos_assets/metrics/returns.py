@@ -11,7 +11,6 @@ import ibis
 import numpy as np
 import pyarrow as pa
 from ibis import Table
-from scipy import stats
 
 from trasos_assets.contracts.analytics import TIME_TO_RETURN
 from trasos_assets.metrics.erased import Cells
@@ -98,6 +97,8 @@ def kaplan_meier(days: np.ndarray, returned: np.ndarray, censored: np.ndarray) -
     The Statistical Analysis of Failure Time Data, both as ``scipy.stats.ecdf`` computes them.
     """
     at_risk = (returned + censored)[::-1].cumsum()[::-1]
+    from scipy import stats
+
     sample = stats.CensoredData(uncensored=np.repeat(days, returned), right=np.repeat(days, censored))
     survival = stats.ecdf(sample).sf
     with warnings.catch_warnings():

@@ -350,7 +350,7 @@ def test_a_redelivery_does_not_bring_anybody_back_not_even_into_landing(
     assert_books_balance(data)
 
 
-@pytest.mark.parametrize("share", [0.03, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.03, 0.4, 0.9])
 def test_an_erasure_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     week: Lakes, runner: Runner, tmp_path: Path, share: float
 ) -> None:
@@ -396,7 +396,7 @@ def test_twenty_random_people_of_thirty_days_leave_no_byte(runner: Runner, tmp_p
         for name in names_of:
             condition = f"{column} IN ({own})" + (f" OR customer_id IN ({own})" if column == "visitor_id" else "")
             if name == "raw_events":
-                condition += f" OR regexp_matches(raw, '\"({'|'.join(ids)})\"')"
+                condition += rf""" OR regexp_matches(raw, '"({"|".join(ids)})(\\?"|$)')"""
             lost, new = rows_lost_and_new(before, data, name, condition)
             assert (lost, new) == (0, 0), name
     assert_books_balance(data)

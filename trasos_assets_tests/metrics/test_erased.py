@@ -107,8 +107,8 @@ def test_who_was_forgotten_is_in_no_month_that_began_after_it() -> None:
     shop = Shop()
     rows = [purchase("2026-01-05T10:00", "o1", "ada"), purchase("2026-01-06T10:00", "o2", "bob")]
     then = shop.watermark(FIRST, "2026-02-10")
-    cells = [retention.cohort_cells(shop.orders(some), then) for some in (rows, rows[1:])]
-    totals = kept(shop, [(retention.CELLS, *cells)])
+    before, after = (retention.cohort_cells(shop.orders(some), then) for some in (rows, rows[1:]))
+    totals = kept(shop, [(retention.CELLS, before, after)])
     now = shop.watermark(FIRST, "2026-04-30")
     table = result("retention_cohorts", retention.retention_cohorts(shop.orders(rows[1:]), now, totals))
     assert [row["customers"] for row in table] == [2, 2, 1, 1]

@@ -24,6 +24,17 @@ SPARK_READS_NO_STORE = (
     "TRASOS_ENGINE=spark reads a folder that all its workers see; a lake in an object store needs Hadoop's connector "
     "for it, which this release does not set up. Unset TRASOS_ENGINE, or set TRASOS_DATA_DIR to a shared folder"
 )
+_LOG = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = error
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} Spark: %m%n%ex{1}
+"""
 WAIT_FOR_MASTER = 5.0
 WAIT_FOR_WORKERS = 60.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -86,6 +97,15 @@ def _require_master(master: str) -> None:
         )
 
 
+def _logging(scratch: Path) -> str:
+    """The option that keeps Spark quiet but for errors, unless its SPARK_CONF_DIR says how to log."""
+    if Path(os.environ.get("SPARK_CONF_DIR", "/nowhere"), "log4j2.properties").exists():
+        return ""
+    file = scratch / "log4j2.properties"
+    file.write_text(_LOG)
+    return f" -Dlog4j2.configurationFile={file.as_uri()}"
+
+
 def _settings(master: str, memory: str, scratch: Path) -> dict[str, str]:
     """What a session is made with; executors' memory and cores are the cluster's, by its spark-defaults.conf."""
     settings = {
@@ -96,7 +116,7 @@ def _settings(master: str, memory: str, scratch: Path) -> dict[str, str]:
         # A result is fetched only where its size is known to fit.
         "spark.driver.maxResultSize": "0",
         # Tasks of many iterations carry the plan of all of them, which Java reads by recursion.
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -Xss4m",
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Xss4m{_logging(scratch)}",
         "spark.executor.extraJavaOptions": "-Duser.timezone=UTC -Xss4m",
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
@@ -156,7 +176,7 @@ def connect(master: str, memory: str, scratch: Path) -> Any:
         from pyspark.sql import SparkSession
 
         builder: Any = SparkSession.builder
-        for name, value in {**chosen, "spark.log.level": "ERROR"}.items():
+        for name, value in chosen.items():
             builder = builder.config(name, value)
         try:
             session = builder.master(master).getOrCreate()
