@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from trasos_assets.lake.engines.spark_sql import SparkBackend
     from trasos_assets.lake.storage import Storage
 
+_TABLES = "tables"
+
 
 @functools.cache
 def _backend(master: str, memory: str, scratch: Path) -> SparkBackend:
@@ -39,7 +41,7 @@ def _backend(master: str, memory: str, scratch: Path) -> SparkBackend:
         warnings.simplefilter("ignore", FutureWarning)  # of pandas, through which nothing passes here
         from trasos_assets.lake.engines.spark_sql import SparkBackend
     backend = SparkBackend()
-    backend.scratch = scratch
+    backend.scratch = scratch / _TABLES
     backend.do_connect(session)
     return backend
 
@@ -50,7 +52,7 @@ class SparkEngine:
     Args:
         master: of Spark.
         memory: of this process's Java, e.g. 4GB.
-        scratch: a folder that this process and the workers see, for temporary tables.
+        scratch: a folder that this process and the workers see, for spills and temporary tables.
         door: DuckDB of this process.
 
     Raises:
@@ -60,7 +62,7 @@ class SparkEngine:
     def __init__(self, master: str, memory: str, scratch: Path, door: DuckDBBackend) -> None:
         require_spark(master)
         self.door = door
-        self.scratch = scratch
+        self.scratch = scratch / _TABLES
         self._session_of = (master, memory, scratch)
         self._held: list[str] = []
 
@@ -124,7 +126,7 @@ class SparkEngine:
         """Through files in the scratch folder: no row passes through Python. The door's table is dropped."""
         name, source = f"taken_{uuid.uuid4().hex[:12]}", table.get_name()
         folder = self.scratch / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         target = literal(folder / "part-0.parquet")
         self.door.raw_sql(f"COPY {quoted(source)} TO {target} (FORMAT parquet, COMPRESSION zstd)")
         self.door.raw_sql(f"DROP TABLE {quoted(source)}")

@@ -113,7 +113,7 @@ def _settings(master: str, memory: str, scratch: Path) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": memory,
-        # A result is fetched only where its size is known to fit.
+        # Whoever fetches a result has seen to it that it fits in memory.
         "spark.driver.maxResultSize": "0",
         # Tasks of many iterations carry the plan of all of them, which Java reads by recursion.
         "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Xss4m{_logging(scratch)}",

@@ -83,6 +83,14 @@ class SparkSQL(PySparkCompiler):
         """Ibis's own gives Spark the arguments of trim in the wrong order."""
         return sge.Trim(this=arg, expression=self._text(string.whitespace), position="BOTH")
 
+    def visit_Greatest(self, op: Any, *, arg: Any) -> Any:
+        """Spark's takes two values at least."""
+        return self.f.greatest(*arg) if len(arg) > 1 else arg[0]
+
+    def visit_Least(self, op: Any, *, arg: Any) -> Any:
+        """As ``visit_Greatest``."""
+        return self.f.least(*arg) if len(arg) > 1 else arg[0]
+
     def visit_Round(self, op: Any, *, arg: Any, digits: Any) -> Any:
         """Round the double itself; Spark would round the decimal digits that it prints as, which differs at halves."""
         if op.arg.dtype.is_floating() and isinstance(op.digits, ops.Literal) and op.digits.value:
@@ -130,7 +138,7 @@ class SparkBackend(Backend):
     def to_pyarrow(self, expr: Any, /, *, params: Any = None, limit: Any = None, **_: Any) -> Any:
         """The result as Arrow, never through pandas."""
         asked = expr.as_table()
-        if limit is not None:
+        if isinstance(limit, int):
             asked = asked.limit(limit)
         table = PyArrowData.convert_table(self.frame_of(asked).toArrow(), asked.schema())
         return expr.__pyarrow_result__(table)

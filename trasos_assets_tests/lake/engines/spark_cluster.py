@@ -28,7 +28,6 @@ QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
 QUICK_SPARK = """\
 spark.sql.shuffle.partitions 2
 spark.executor.memory 700m
-spark.sql.codegen.wholeStage false
 """
 
 
@@ -67,12 +66,12 @@ class Cluster:
         return f"spark://{HOST}:{self.port}"
 
     def alive_workers(self) -> int:
-        """As the master sees it; 0 while it does not answer."""
+        """As the master sees it; -1 while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.web_port}/json/", timeout=5) as answer:
                 return int(json.load(answer)["aliveworkers"])
         except OSError:
-            return 0
+            return -1
 
     def kill_a_worker(self) -> None:
         """SIGKILL for a worker and its executors, as when their machine is gone."""

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from trasos_assets.contracts.engineering import (
+    EVENT_KEYS,
+    EVENT_STATES,
+    LANDING_LEDGER,
+    QUARANTINED_EVENTS,
+    RAW_EVENTS,
+)
 from trasos_assets.contracts.model import (
     BOOLEAN,
     DATE,
@@ -31,14 +39,24 @@ from trasos_assets.contracts.model import (
     VECTOR,
     Column,
     Contract,
+    Rule,
 )
+from trasos_assets.contracts.schema import violations
 from trasos_assets.lake.days import every_day
 from trasos_assets.lake.engines import spark_session
 from trasos_assets.lake.engines.spark import SparkEngine
 from trasos_assets.lake.errors import LakeError
 from trasos_assets.lake.store import LakeStore
+from trasos_assets.landing.ledger import pending_deliveries, settle, take_stock
+from trasos_assets.landing.parse import read_deliveries
+from trasos_assets.landing.quarantine import BY, Watch, counts, lines_like, prospect, refused, require_lines
+from trasos_assets.landing.reread import read_again
+from trasos_assets.settings import Settings
+from trasos_assets.trust import classify
+from trasos_assets.trust.releases import Release
 from trasos_assets_tests.conftest import new_backend
 from trasos_assets_tests.lake.engines.spark_cluster import QUICK_JAVA, require_spark
+from trasos_assets_tests.landing.test_reread import DAY, LIMIT, LINES, asking
 
 pytestmark = pytest.mark.slow
 
@@ -236,6 +254,7 @@ MEANINGS: dict[str, Callable[[ibis.Table], dict[str, Any]]] = {
     },
     "extremes": lambda t: {
         "greatest": ibis.greatest(t.n, ibis.literal(3)),
+        "alone": ibis.greatest(t.n) + ibis.least(t.n),
         "least": ibis.least(t.n, t.n.nullif(2)),
         "list": ibis.array([t.s, ibis.literal("all")]).length(),
     },
@@ -277,6 +296,60 @@ def test_a_day_s_ids_that_differ_in_one_have_another_hash(engine: SparkEngine) -
     ids = ibis.memtable({"id": [f"e{n}" for n in range(1000)]})
     whole, less = (engine.backend.to_pyarrow(t.agg(h=t.id.hash().bit_xor())) for t in (ids, ids.filter(ids.id != "e7")))
     assert whole["h"][0] != less["h"][0]
+
+
+def test_a_broken_contract_is_told_in_the_same_words(on_spark: LakeStore, on_duckdb: LakeStore) -> None:
+    ruled = replace(BY_DAY, rules=(Rule("negative_money", lambda t: t.money >= 0),))
+    rows = [
+        {"day": DAYS[0], "id": "a", "money": Decimal(-1)},
+        {"day": DAYS[0], "id": "a", "money": Decimal(1)},
+        {"day": DAYS[1], "id": "b", "money": None},
+    ]
+    on_spark.write(ruled, rows_of(ruled, rows), DAYS)
+    told = [sorted(v.message for v in violations(ruled, store.read(ruled))) for store in (on_spark, on_duckdb)]
+    assert told[0] == told[1]
+    assert len(told[0]) == 3
+    kept = on_spark.read(ruled)
+    assert violations(ruled, kept.filter(kept.money >= 0)) == []
+
+
+def through_the_quarantine(store: LakeStore, settings: Settings) -> list[Any]:
+    """All that is said of lines that were too long, and what becomes of them, when the limit is raised."""
+    cautious, bold = (settings.model_copy(update={"max_line_bytes": limit}) for limit in (LIMIT, 10 * LIMIT))
+    release = asking("line_too_long")
+
+    def judged(releases: list[Release]) -> None:
+        raw = store.read(RAW_EVENTS)
+        keys = classify.event_keys(raw, late_days=3, currency="GBP", first_day=DAY, releases=releases)
+        store.write(EVENT_KEYS, keys, [DAY])
+        store.write(EVENT_STATES, classify.event_states(store.read(EVENT_KEYS), dedup_days=7), [DAY])
+        store.write(QUARANTINED_EVENTS, classify.quarantined_events(raw, store.read(EVENT_STATES)), [DAY])
+
+    folder = settings.landing_dir / "events" / f"dt={DAY}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lines.jsonl").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    take_stock(store, cautious, first_day=DAY)
+    deliveries = pending_deliveries(store, cautious, "events", DAY, DAY)
+    limits = {"max_line_bytes": LIMIT, "max_file_bytes": cautious.max_file_bytes}
+    landed = store.taken(read_deliveries(store.door, "events", deliveries, timezone="UTC", **limits))
+    store.write(RAW_EVENTS, landed, [DAY])
+    settle(store, [delivery.delivery for delivery in deliveries], run_id="first", days=[DAY])
+    judged([])
+    ledger = store.read(LANDING_LEDGER)
+    told: list[Any] = [counts(refused(store), by, ledger) for by in BY]
+    told += [lines_like(store, limit=3), require_lines(store, release), prospect(store, bold, release, first_day=DAY)]
+    watch = Watch(store, release)
+    store.write(RAW_EVENTS, read_again(store, bold, RAW_EVENTS, "events", store.read(RAW_EVENTS), [release]), [DAY])
+    judged([release])
+    return [*told, watch.outcome(), store.read(RAW_EVENTS).order_by("line").to_pyarrow().to_pylist()]
+
+
+def test_a_release_from_the_quarantine_is_carried_out_the_same(
+    on_spark: LakeStore, door: Any, settings: Settings, tmp_path: Path
+) -> None:
+    spark = through_the_quarantine(on_spark, settings)
+    assert spark == through_the_quarantine(LakeStore(tmp_path / "other", door), settings)
+    assert spark[-2].leaving == {"accepted": 2}
 
 
 def java_that_says(folder: Path, version: str) -> Path:
