@@ -204,7 +204,7 @@ class _Look:
         with closing(pq.ParquetFile(stream)) as file:
             for batch in file.iter_batches():
                 table = pa.Table.from_batches([batch])
-                if {"side", "id"} <= set(table.column_names):
+                if [table.column_names.count(name) for name in ("side", "id")] == [1, 1]:
                     # Factors of items stand beside those of people, under ids of their own.
                     table = table.filter(pc.equal(table["side"], "person"))
                 for name, column in text_columns(table):

@@ -41,7 +41,8 @@ def joined(values: pa.Array) -> bytes:
 
 def text_columns(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """Columns of text and bytes, those inside of lists and structs too, with their names."""
-    waiting = [(name, table[name]) for name in table.column_names]
+    # Not by name: a file may hold one name twice.
+    waiting = list(zip(table.column_names, table.columns, strict=True))
     while waiting:
         name, column = waiting.pop()
         kind = column.type

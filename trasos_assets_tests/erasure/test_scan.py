@@ -66,6 +66,12 @@ def parquet_nested(path: Path, value: str) -> None:
     pq.write_table(pa.table({"who": who}), path)
 
 
+def parquet_one_name_twice(path: Path, value: str) -> None:
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["x"]), pa.array([value])], names=["customer_id", "customer_id"]), path
+    )
+
+
 def factors(path: Path, value: str) -> None:
     pq.write_table(pa.table({"side": ["item", "person"], "id": ["x", value]}), path)
 
@@ -110,7 +116,8 @@ def csv(path: Path, value: str) -> None:
 
 
 PLANTED: list[Plant] = [
-    gzipped, zstd, tarred, zipped, parquet, parquet_text, parquet_nested, factors, avro, sqlite, warehouse, text, csv,
+    gzipped, zstd, tarred, zipped, parquet, parquet_text, parquet_nested, parquet_one_name_twice, factors, avro,
+    sqlite, warehouse, text, csv,
 ]  # fmt: skip
 
 
