@@ -72,7 +72,7 @@ def io(scratch: Path, rows: int) -> dict[str, Any]:
             COPY (SELECT
                 DATE '2026-01-01' + (i * {DAYS} // {rows})::INTEGER AS day,
                 md5(i::VARCHAR) AS event_id,
-                TIMESTAMP '2026-01-01' + to_microseconds((i * {DAYS} * 86400000000 // {rows})::BIGINT) AS occurred_at,
+                TIMESTAMP '2026-01-01' + to_microseconds((i * {DAYS * 86_400_000_000 // rows})::BIGINT) AS occurred_at,
                 'visitor-' || hash(i // 60) % 400000 AS visitor_id,
                 CASE WHEN i % 5 = 0 THEN 'customer-' || hash(i // 60) % 80000 END AS customer_id,
                 'item-' || hash(i) % 20000 AS item_id,
