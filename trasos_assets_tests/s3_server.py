@@ -95,6 +95,16 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def _forget_endpoints() -> None:
+    """Have the file systems of this process made anew: they keep the endpoint that the environment once named."""
+    import s3fs
+
+    from trasos_assets.lake.objects import reads_of
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    reads_of.cache_clear()
+
+
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
     """A server that lives as long as the block; its log is in ``folder``."""
@@ -117,7 +127,9 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the S3 server did not start: {log.read_text()[-2000:]}") from None
                 time.sleep(0.05)
+        _forget_endpoints()
         yield S3Server(port, log)
     finally:
+        _forget_endpoints()
         process.terminate()
         process.wait(30)

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, needs_online_retail]
 def run(tmp_path_factory) -> tuple[Path, int]:
     """The warehouse after a run, and the most memory that the run held, in KiB."""
     data = tmp_path_factory.mktemp("online_retail")
-    environment = os.environ | {"TRASOS_DATA_DIR": str(data)}
+    environment = os.environ | {"TRASOS_DATA_DIR": str(data), "TRASOS_MEMORY_LIMIT": "1GB"}
     source = [str(ONLINE_RETAIL), "--out", str(data / "landing")]
     subprocess.run([TRASOS, "import", "online-retail", *source], env=environment, check=True, capture_output=True)
     printed = data / "printed.log"
