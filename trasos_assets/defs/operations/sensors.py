@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -244,29 +245,32 @@ def daily_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     )
 
 
-weekly_retraining = dg.ScheduleDefinition(
-    name="weekly_retraining",
-    job=retrain_model,
-    cron_schedule="0 5 * * 1",
-    execution_timezone=get_settings().timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every Monday before the morning's refresh: training data, model, leaderboard, champion.",
-)
+def _schedule(name: str, job: Any, cron: str, description: str) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone=get_settings().timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=description,
+    )
 
-weekly_samples = dg.ScheduleDefinition(
-    name="weekly_samples",
-    job=take_samples,
-    cron_schedule="0 7 * * 1",
-    execution_timezone=get_settings().timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every Monday after the morning's refresh: the sample for data scientists, from tables that fit.",
-)
 
-daily_upkeep = dg.ScheduleDefinition(
-    name="daily_upkeep",
-    job=storage_upkeep,
-    cron_schedule="0 4 * * *",
-    execution_timezone=get_settings().timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night: retention, compaction, what everything costs, what nobody reads.",
+weekly_retraining = _schedule(
+    "weekly_retraining",
+    retrain_model,
+    "0 5 * * 1",
+    "Every Monday before the morning's refresh: training data, model, leaderboard, champion.",
+)
+weekly_samples = _schedule(
+    "weekly_samples",
+    take_samples,
+    "0 7 * * 1",
+    "Every Monday after the morning's refresh: the sample for data scientists, from tables that fit.",
+)
+daily_upkeep = _schedule(
+    "daily_upkeep",
+    storage_upkeep,
+    "0 4 * * *",
+    "Every night: retention, compaction, what everything costs, what nobody reads.",
 )
