@@ -64,13 +64,13 @@ def run_query(warehouse: Path, sql: str, output: str = "table", *, lake: Path) -
             names, rows = _rows(warehouse, sql, lake, limit=limit)
             return _RENDERED[output](names, rows) if names else ""
         except (duckdb.Error, ObjectReplacedError) as error:
-            if not _met_a_publish(error) or not left:
+            if not met_a_publish(error) or not left:
                 raise QueryError(_said(error)) from error
             time.sleep(_PAUSE_SECONDS)
     raise AssertionError("the last try returns or raises")
 
 
-def _met_a_publish(error: Exception) -> bool:
+def met_a_publish(error: Exception) -> bool:
     """Whether a query may have failed for a file that was replaced while it was read.
 
     DuckDB opens a file for its footer and again for its data; the footer of one version does not fit the bytes of
