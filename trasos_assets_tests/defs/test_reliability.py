@@ -22,8 +22,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
 from trasos_assets.lake.query import met_a_publish
+from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
 from trasos_assets_tests.defs.killing import AFTER, BEFORE, MOMENTS
 
 KILL_POINTS = int(os.environ.get("TRASOS_KILL_POINTS", "8"))
@@ -265,7 +265,7 @@ def versions(data: Path, *, through_warehouse: bool) -> dict[tuple[str, str], tu
 
 
 def asked_again(data: Path, *, through_warehouse: bool, tries: int = 5) -> dict[tuple[str, str], tuple[int, int]]:
-    """What ``versions`` sees, asked again after an error of a file that was replaced, as docs/access.md tells readers."""
+    """What ``versions`` sees, asked again if a file was replaced meanwhile, as docs/access.md says."""
     for left in reversed(range(tries)):
         try:
             return versions(data, through_warehouse=through_warehouse)
