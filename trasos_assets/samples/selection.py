@@ -20,7 +20,7 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.analytics import ORDERS
 from trasos_assets.contracts.engineering import CLEAN_EVENTS, IDENTITIES, QUARANTINED_RECORDS
 from trasos_assets.contracts.model import DAY, Contract
-from trasos_assets.contracts.science import ALSO_BOUGHT
+from trasos_assets.contracts.serving import ALSO_BOUGHT
 from trasos_assets.samples.rules import RAW_EVENTS, RECORDS, REFUSED_RECORDS, Rule, holds_items, line_key, rule_of
 from trasos_assets.trust.identity import person_of_unit, with_person
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trasos_assets.contracts.schema import violations
-from trasos_assets.contracts.science import ALSO_BOUGHT
+from trasos_assets.contracts.serving import ALSO_BOUGHT
 from trasos_assets.recommender.also_bought import also_bought
 
 AS_OF = date(2026, 2, 1)

@@ -4,8 +4,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from trasos_assets.contracts.models import LEADERBOARD
 from trasos_assets.contracts.schema import violations
-from trasos_assets.contracts.science import LEADERBOARD
 from trasos_assets.recommender.evaluation import LEADERBOARD_SCHEMA, default_models, leaderboard
 from trasos_assets.recommender.interactions import EventWeights
 from trasos_assets.recommender.models import ALSConfig, Popularity

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trasos_assets.contracts.science import ALS_MODEL, LEADERBOARD, TRAINING_INTERACTIONS
+from trasos_assets.contracts.models import ALS_MODEL, LEADERBOARD
+from trasos_assets.contracts.science import TRAINING_INTERACTIONS
 from trasos_assets.landing.simulator import SimulationConfig, simulate
 from trasos_assets.recommender.engines import model_engine
 from trasos_assets.recommender.evaluation import default_models, leaderboard

@@ -15,7 +15,8 @@ import ibis
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.model import DAY
-from trasos_assets.contracts.science import ALS_MODEL, ALSO_BOUGHT, CHAMPION, LEADERBOARD, RECOMMENDATIONS
+from trasos_assets.contracts.models import ALS_MODEL, CHAMPION, LEADERBOARD
+from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
 from trasos_assets.samples.rules import LEFT_OUT

@@ -13,7 +13,7 @@ import ibis
 
 from trasos_assets.contracts import CONTRACTS, erasure, storage
 from trasos_assets.contracts.engineering import LANDING_LEDGER, QUARANTINE_RELEASES, WATERMARK
-from trasos_assets.contracts.science import LEADERBOARD
+from trasos_assets.contracts.models import LEADERBOARD
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import FUNCTIONS
 from trasos_assets.settings import Settings

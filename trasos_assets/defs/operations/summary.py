@@ -14,7 +14,7 @@ from rich.table import Table
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.analytics import ACQUISITION_COST, DAILY_KPIS, TIME_TO_RETURN
 from trasos_assets.contracts.engineering import WATERMARK
-from trasos_assets.contracts.science import LEADERBOARD
+from trasos_assets.contracts.models import LEADERBOARD
 from trasos_assets.defs.operations.health import CheckStanding, latest_checks
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import Row

@@ -5,7 +5,7 @@
 
 import ibis
 
-from trasos_assets.contracts.science import ALS_MODEL, CHAMPION, LEADERBOARD
+from trasos_assets.contracts.models import ALS_MODEL, CHAMPION, LEADERBOARD
 from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.table import WARN, WEEKLY, TableCheck, table
 from trasos_assets.settings import get_settings

@@ -5,7 +5,7 @@
 
 import ibis
 
-from trasos_assets.contracts.science import ALSO_BOUGHT, RECOMMENDATIONS
+from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS
 from trasos_assets.lake.table import TableCheck, table
 from trasos_assets.recommender import features
 from trasos_assets.settings import get_settings
