@@ -1,0 +1,85 @@
+"""Every model by name: its config, how it is built, and its config as plain values that a table or a trial can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+from trasos_assets.recommender.models.als import ALS, ALSConfig
+from trasos_assets.recommender.models.base import Recommender
+from trasos_assets.recommender.models.popularity import Popularity, PopularityConfig
+
+RECENT_DAYS = 14
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """A name on the leaderboard: ``default`` is its config, ``build`` makes an unfitted model of a config.
+
+    ``baseline``: a candidate must beat it; ``on_spark``: it learns from tables that stay in Spark.
+    """
+
+    name: str
+    says: str
+    default: Any
+    build: Callable[[Any], Recommender]
+    baseline: bool = False
+    on_spark: bool = False
+
+
+MODELS: Mapping[str, ModelKind] = {
+    kind.name: kind
+    for kind in (
+        ModelKind("popularity", "Most bought of all time.", PopularityConfig(), Popularity, True, True),
+        ModelKind(
+            "popularity_recent",
+            f"Most bought of the last {RECENT_DAYS} days.",
+            PopularityConfig(window_days=RECENT_DAYS),
+            Popularity,
+            True,
+            True,
+        ),
+        ModelKind("als", "Matrix factorisation by alternating least squares.", ALSConfig(), ALS, False, True),
+    )
+}
+
+
+class UnknownModelError(ValueError):
+    """A model name that is not in the registry; the message lists those that are."""
+
+
+def kind_of(name: str) -> ModelKind:
+    """The registered model of a name; ``UnknownModelError`` lists the known names."""
+    if name not in MODELS:
+        raise UnknownModelError(f"there is no model {name!r}; known are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config as JSON-ready values; ``configured`` reads it back."""
+    return asdict(config)
+
+
+def configured(name: str, parameters: Mapping[str, Any]) -> Any:
+    """The config of a model from plain values; what is not named keeps its default.
+
+    ``ValueError`` names a parameter that the model does not have.
+    """
+    return _updated(kind_of(name).default, parameters, name)
+
+
+def _updated(default: Any, parameters: Mapping[str, Any], name: str) -> Any:
+    known = {field.name for field in fields(default)}
+    unknown = sorted(set(parameters) - known)
+    if unknown:
+        raise ValueError(f"{name} has no parameters {unknown}; it has {sorted(known)}")
+    values = {}
+    for field in fields(default):
+        value = getattr(default, field.name)
+        if field.name in parameters:
+            given = parameters[field.name]
+            nested = is_dataclass(value) and isinstance(given, Mapping)
+            value = _updated(value, given, f"{name}.{field.name}") if nested else given
+        values[field.name] = value
+    return type(default)(**values)
