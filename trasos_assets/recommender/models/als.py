@@ -1,8 +1,5 @@
 """Matrix factorisation for implicit feedback by alternating least squares, fitted by the library ``implicit``."""
 
-# pyarrow.compute makes its functions at import time, out of a type checker's sight.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +8,6 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from trasos_assets.recommender.ids import Ids
@@ -59,9 +55,7 @@ class ALS:
     def fit(self, train: pa.Table | InteractionMatrix, *, as_of: date | None = None) -> Self:
         """Factorise people x items; see ``Recommender.fit``. ``ValueError`` if no interaction has a weight."""
         if not isinstance(train, InteractionMatrix):
-            if as_of is not None:
-                train = train.filter(pc.less_equal(train["day"], pa.scalar(as_of, pa.date32())))
-            train = InteractionMatrix.from_table(train, self.config.weights)
+            train = InteractionMatrix.from_table(train, self.config.weights, as_of=as_of)
         if train.weights.nnz == 0:
             raise ValueError("there is no interaction to fit ALS to; widen the days or raise the event weights")
         # Imported when needed, for it is slow to load; before the limit is set, for it loads a BLAS of its own.
@@ -87,6 +81,24 @@ class ALS:
     ) -> pa.Table:
         """The items of the highest inner product; see ``Recommender.recommend``."""
         return self._fitted.recommend(people, k, exclude=exclude, allowed_items=allowed_items)
+
+    def similar(self, items: Ids, k: int, *, allowed_items: Ids | None = None) -> pa.Table:
+        """The items of the highest cosine of vectors; see ``Recommender.similar``."""
+        return self._fitted.similar(items, k, allowed_items=allowed_items)
+
+    def score_pairs(self, pairs: pa.Table) -> np.ndarray:
+        """Inner products of given pairs; see ``ScoresPairs``. NaN for a person or item the fit did not know."""
+        return self._fitted.score_pairs(pairs)
+
+    def parts(self) -> pa.Table:
+        """The vectors of both sides; see ``Recommender.parts``."""
+        return self._fitted.parts()
+
+    def restore(self, parts: pa.Table, train: pa.Table | InteractionMatrix, *, as_of: date | None = None) -> Self:
+        """The model of stored vectors; the training rows are not looked at. See ``Recommender.restore``."""
+        self._model = FactorModel.from_table(parts)
+        self.config = replace(self.config, factors=self._model.factors or self.config.factors)
+        return self
 
     def person_factors(self) -> pa.Table:
         """Columns side (``person``), id, factors (list of float32), sorted by id."""

@@ -8,6 +8,11 @@ from typing import Any
 
 from trasos_assets.recommender.models.als import ALS, ALSConfig
 from trasos_assets.recommender.models.base import Recommender
+from trasos_assets.recommender.models.blend import Blend, BlendConfig
+from trasos_assets.recommender.models.bpr import BPR, BPRConfig
+from trasos_assets.recommender.models.ease import EASE, EASEConfig
+from trasos_assets.recommender.models.item_knn import ItemKNN, ItemKNNConfig
+from trasos_assets.recommender.models.personal_repeat import PersonalRepeat, PersonalRepeatConfig
 from trasos_assets.recommender.models.popularity import Popularity, PopularityConfig
 
 RECENT_DAYS = 14
@@ -40,7 +45,17 @@ MODELS: Mapping[str, ModelKind] = {
             True,
             True,
         ),
+        ModelKind(
+            "personal_repeat", "What the person bought before, fading.", PersonalRepeatConfig(), PersonalRepeat, True
+        ),
+        ModelKind(
+            "item_knn_cosine", "Neighbours of the person's items by cosine.", ItemKNNConfig(weighting="cosine"), ItemKNN
+        ),
+        ModelKind("item_knn_bm25", "Neighbours of the person's items by BM25.", ItemKNNConfig(), ItemKNN),
         ModelKind("als", "Matrix factorisation by alternating least squares.", ALSConfig(), ALS, False, True),
+        ModelKind("bpr", "Matrix factorisation for rankings (Bayesian personalized ranking).", BPRConfig(), BPR),
+        ModelKind("ease", "A linear model from items to items, in closed form.", EASEConfig(), EASE),
+        ModelKind("blend", "A second stage that ranks the candidates of other models.", BlendConfig(), Blend),
     )
 }
 
