@@ -19,13 +19,13 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMP): $(BIN)/uv pyproject.toml requirements.lock
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3]'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,postgres]'
 	@touch $@
 
 setup: $(STAMP) ## Create .venv with the pinned packages
 
 $(VENV)/.installed-spark: $(STAMP)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,spark]'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,postgres,spark]'
 	@touch $@
 
 setup-spark: $(VENV)/.installed-spark ## Add the Spark engine (450 MB); it needs Java 17 too: apt-get install openjdk-17-jre-headless

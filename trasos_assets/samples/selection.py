@@ -77,7 +77,8 @@ def select_rows(
     if rule is Rule.FACTORS:
         people = rows.filter((rows.side == "person") & sampled(rows.id))
         of_items = rows.filter(rows.side == "item").semi_join(items.rename(id=ITEM), "id")
-        return people.union(of_items)
+        # What a model has beside vectors is text that speaks of no single person.
+        return people.union(of_items).union(rows.filter(rows.side.notin(("person", "item"))))
     chosen = rows.semi_join(items, ITEM)
     if contract.name not in RECORDS:
         return chosen

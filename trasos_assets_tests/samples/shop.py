@@ -15,7 +15,14 @@ import ibis
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.model import DAY
-from trasos_assets.contracts.models import ALS_MODEL, CHAMPION, LEADERBOARD
+from trasos_assets.contracts.models import (
+    ALS_MODEL,
+    CANDIDATE,
+    CHAMPION,
+    CHAMPION_MODEL,
+    DEFINITION_OF_DONE,
+    LEADERBOARD,
+)
 from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
@@ -103,6 +110,9 @@ def build_shop(folder: Path) -> Shop:
     return Shop(store, settings, store.read)
 
 
+_SERVES = {"model": "als", "model_version": "model-1", "parameters": "{}", "parts": 2, "as_of": FIRST}
+
+
 def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table]:
     people, items = tables["customer_features"], tables["item_features"]
     known = {"model_version": ibis.literal("model-1"), "as_of": ibis.literal(FIRST)}
@@ -117,12 +127,25 @@ def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table
     made = {
         RECOMMENDATIONS: lists.mutate(score=1.0 / lists.rank, source=ibis.literal("als"), **known),
         ALS_MODEL: sides.mutate(factors=factors, model_version=ibis.literal("model-1")),
+        CHAMPION_MODEL: sides.mutate(
+            factors=factors, payload=ibis.null("string"), model_version=ibis.literal("model-1")
+        ),
     }
     rows = {
-        CHAMPION: [{"model": "als", "model_version": "model-1", "reason": "planted", "as_of": FIRST}],
+        CANDIDATE: [
+            {**_SERVES, "als_version": "model-1", "parts_hash": "0", "rows": 1, "source_hash": "0", "code_version": "0"}
+            | {"first_day": FIRST, "last_day": FIRST}
+        ],
+        DEFINITION_OF_DONE: [
+            {"criterion": "serves_new_people", "owner": "science", "passed": True, "judged": True, "reason": "planted"}
+            | {"must": "It must.", "model": "als", "model_version": "model-1", "as_of": FIRST}
+        ],
+        CHAMPION: [{**_SERVES, "sequence": 1, "action": "promoted", "reason": "planted"}],
         LEADERBOARD: [
             {"model": "als", "target": "new_items", "metric": "ndcg", "k": 10, "value": 0.5, "people": 10}
+            | {"fold": "mean", "segment": "all", "low": 0.4, "high": 0.6, "truth_share": 1.0}
             | {"train_through": FIRST, "test_through": date(2026, 1, 8)}
+            | {"source_through": FIRST, "truth_from": date(2026, 1, 2)}
         ],
         ALSO_BOUGHT: [
             {"item_id": one, "rank": 1, "also_item_id": BESIDE, "orders_together": 3, "item_orders": 4}

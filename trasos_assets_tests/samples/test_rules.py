@@ -11,7 +11,7 @@ EXPECTED = {
     Rule.ACTS: {"raw_events", "clean_events", "interactions", "order_lines"},
     Rule.UNIT: {"raw_assignments", "assignments"},
     Rule.IDENTITY: {"identities"},
-    Rule.FACTORS: {"als_model"},
+    Rule.FACTORS: {"als_model", "champion_model"},
     Rule.PAIRS: {"also_bought"},
     Rule.ITEMS: {"raw_catalogue", "catalogue_history", "catalogue", "item_features"},
     Rule.LINES: {"event_keys", "event_states", "quarantined_events", "quarantined_records"},
