@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         None, description="Business rules of the shop's lists (YAML, see docs/serving.md). Default: none."
     )
     publish_dir: Path | None = Field(
-        None, description="Where the lists are published as files for the shop's backend. Default: published/ below data."
+        None, description="Where the lists are published as files for the shop's backend. Default: below data_dir."
     )
     publish_postgres: SecretStr | None = Field(
         None, description="PostgreSQL that the lists are published to, e.g. postgresql://user:password@host/db."
@@ -264,7 +264,7 @@ class Settings(BaseSettings):
 
     @property
     def rules_digest(self) -> str:
-        """Hash of what the rules file holds: another one makes the lists be built again. ``none``, or ``unreadable``."""
+        """Hash of the rules file, with which the lists are built again if it changes; ``none``, or ``unreadable``."""
         if self.rules_file is None:
             return "none"
         try:

@@ -60,8 +60,10 @@ def show() -> None:
         asked = verdicts[0]
         title = f"The last candidate: {asked['model']} {asked['model_version']}"
         names = ("criterion", "owner", "verdict", "reason")
+        words = {(True, True): "holds", (False, True): "fails", (True, False): "holds, unjudged"}
+        verdict = [words.get((row["passed"], row["judged"]), "too little data") for row in verdicts]
         cells = [
-            (row["criterion"], row["owner"], "holds" if row["passed"] else "fails", row["reason"]) for row in verdicts
+            (row["criterion"], row["owner"], word, row["reason"]) for row, word in zip(verdicts, verdict, strict=True)
         ]
         typer.echo(rows_as_text(title, names, cells, Format.table))
 

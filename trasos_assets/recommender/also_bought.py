@@ -44,8 +44,9 @@ def also_bought(
         one = items.select("item_id", category="category")
         other = items.select(other_id="item_id", also_category="category")
         known = named.left_join(one, "item_id").drop("item_id_right").left_join(other, "other_id")
-        same = ibis.ifelse(known.category == known.also_category, ALIKE, COMPLEMENT)
-        related = known.mutate(relation=same.fill_null(UNKNOWN))
+        told = known.category.notnull() & known.also_category.notnull()
+        kind = ibis.ifelse(known.category == known.also_category, ALIKE, COMPLEMENT)
+        related = known.mutate(relation=ibis.ifelse(told, kind, UNKNOWN))
     return related.select(
         "item_id",
         "rank",

@@ -46,9 +46,10 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         "serves_new_people",
         "science",
-        "Everyone new gets a list, and it is not significantly worse than recent popularity's.",
+        "Everyone new gets a list, and it is not worse than recent popularity's by more than the margin, as far as can be "
+        "told.",
         quality.cold,
-        ("done_people",),
+        ("non_inferiority_margin", "done_people"),
     ),
     Criterion(
         "reaches_the_catalogue",

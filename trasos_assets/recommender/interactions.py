@@ -20,8 +20,6 @@ from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, sorted_distinct
 KINDS = ("views", "carts", "purchases")
 Repeats = Literal["once", "count"]
 LEAST_WEIGHT = 1e-9
-# Three counts of days fit in 63 bits, each of 2 million days.
-_DAY_BITS = 21
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,14 @@ class InteractionMatrix:
         rows = table if pc.all(positive).as_py() else table.filter(positive)
 
         people, items = IdMap.from_ids(rows["person_id"]), IdMap.from_ids(rows["item_id"])
+        if weights.half_life_days is None and weights.repeats == "once":
+            return cls(people, items, _counted_once(rows, people, items, weights))
         person, item = people.to_indices(rows["person_id"]), items.to_indices(rows["item_id"])
         if weights.half_life_days is not None:
             # Ages count from the last day of the table, not from the last one on which a kind of weight occurred.
             age = ages(rows["day"], as_of or _last_day(table))
             return cls(people, items, _faded(rows, person, item, age, weights, (len(people), len(items))))
-        weigh = _counted_once if weights.repeats == "once" else _counted
-        return cls(people, items, weigh(rows, person, item, weights, (len(people), len(items))))
+        return cls(people, items, _counted(rows, person, item, weights, (len(people), len(items))))
 
 
 def check_half_life(half_life_days: float | None) -> None:
@@ -120,22 +119,36 @@ def faded(age: np.ndarray, half_life_days: float | None) -> np.ndarray:
     return np.ones(len(age)) if half_life_days is None else np.exp2(-age / half_life_days)
 
 
-def _counted_once(
-    rows: pa.Table, person: np.ndarray, item: np.ndarray, weights: EventWeights, shape: tuple[int, int]
-) -> sparse.csr_matrix:
+def _counted_once(rows: pa.Table, people: IdMap, items: IdMap, weights: EventWeights) -> sparse.csr_matrix:
     """The sum of the weights of the kinds in a cell, float32 CSR."""
-    # On how many days each kind occurred, side by side in one number: one matrix is built and not one a kind, which is
-    # faster and takes 38 bytes a row at its peak, and not 46.
-    days = np.zeros(len(person), np.int64)
+    columns, bits = max(1, len(items)), len(KINDS)
+    # Person, item and kinds in one number that is sorted where it stands: half the time and memory of a matrix made
+    # from rows, columns and values.
+    cells = people.to_indices(rows["person_id"]).astype(np.int64)
+    cells *= columns
+    cells += items.to_indices(rows["item_id"])
+    # Arrow keeps what it had for looking ids up, though only NumPy allocates from here on.
+    pa.default_memory_pool().release_unused()
+    cells <<= bits
     for place, kind in enumerate(KINDS):
-        np.add(days, 1 << (_DAY_BITS * place), out=days, where=_without_nulls(rows[kind]).to_numpy() > 0)
-    matrix = sparse.csr_matrix((days, (person, item)), shape=shape)
-    del days
-    total = np.zeros(matrix.nnz)
+        np.bitwise_or(cells, 1 << place, out=cells, where=_without_nulls(rows[kind]).to_numpy() > 0)
+    cells.sort()
+    kinds = cells.astype(np.uint8) & np.uint8((1 << bits) - 1)
+    cells >>= bits
+    first = np.ones(len(cells), dtype=bool)
+    np.not_equal(cells[1:], cells[:-1], out=first[1:])
+    if len(cells):
+        kinds = np.bitwise_or.reduceat(kinds, np.flatnonzero(first))
+    cells = cells[first]
+    total = np.zeros(1 << bits)
     for place, weight in enumerate(weights.by_kind):
-        occurred = (matrix.data & (((1 << _DAY_BITS) - 1) << (_DAY_BITS * place))) > 0
-        np.add(total, weight, out=total, where=occurred)
-    return sparse.csr_matrix((total.astype(np.float32), matrix.indices, matrix.indptr), shape=shape)
+        total[np.arange(1 << bits) >> place & 1 == 1] += weight
+    pointers = np.searchsorted(cells, np.arange(len(people) + 1) * columns)
+    cells %= columns
+    values = total.astype(np.float32)[kinds]
+    return sparse.csr_matrix(
+        (values, cells.astype(np.int32), pointers.astype(np.int32)), shape=(len(people), len(items))
+    )
 
 
 def _counted(

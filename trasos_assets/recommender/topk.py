@@ -19,12 +19,13 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-# Tried: 256 to 2,048 people by 2^17 to 2^20 scores. A megabyte of scores fits the cache of a core; without bounds wider
-# tiles are merged less often.
+# Tried: 256 to 2,048 people by 2^17 to 2^20 scores. A megabyte of them fits a core's cache; without bounds wider tiles
+# are merged less often.
 _BLOCK_PEOPLE = 1024
 _BOUNDED_TILE, _UNBOUNDED_TILE = 1 << 18, 1 << 19
 _FIRST_ITEMS = 256
 _BLOCK_KEYS = 1 << 22
+_FEW_PEOPLE = 128
 # With more than this share of scores left by the bounds, keeping them costs more than it saves.
 _HARDLY_PRUNED = 0.9
 # Pairs scored at once: their gathered vectors stay in the cache.
@@ -86,6 +87,7 @@ def top_k(
 class _Scan:
     """What all blocks share: items in falling norm, and where each item number stands among them (-1: nowhere).
 
+    For few people sorting would cost more than it saves: items keep their order, all with the largest norm as bound.
     ``numbers`` are the item numbers of ``item_factors`` and ``item_norms``, without the ``zeros`` (items of norm 0).
     ``error`` is the most by which two float32 sums of one inner product differ, relative to the product of the norms
     (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
@@ -100,7 +102,7 @@ class _Scan:
     zeros: np.ndarray
     candidates: np.ndarray
     column: np.ndarray
-    excluded: sparse.csr_matrix | None
+    excluded: sparse.csr_matrix
     error: float
 
     @classmethod
@@ -125,22 +127,26 @@ class _Scan:
         person_norms, item_norms = _norms("person", person_factors), _norms("item", item_factors)
         if person_norms.max(initial=0) * item_norms.max(initial=0) > np.finfo(np.float32).max / 2:
             raise ValueError("factors are so large that scores may not be finite; raise the regularization of the fit")
-        candidates = np.arange(shape[1]) if allowed is None else np.flatnonzero(allowed)
-        falling = candidates[np.argsort(-item_norms[candidates], kind="stable")]
-        numbers = falling[: np.count_nonzero(item_norms[falling])]
+        candidates = numbers = np.arange(shape[1]) if allowed is None else np.flatnonzero(allowed)
+        zeros = numbers[:0]
+        if few := shape[0] < _FEW_PEOPLE:
+            item_norms[:] = item_norms.max(initial=0)
+        else:
+            falling = candidates[np.argsort(-item_norms[candidates], kind="stable")]
+            numbers, zeros = np.split(falling, [np.count_nonzero(item_norms[falling])])
         column = np.full(shape[1], -1)
         column[numbers] = np.arange(len(numbers))
         return cls(
             min(k, max(1, len(candidates))),
             person_factors,
             person_norms,
-            item_factors[numbers],
+            item_factors if few and allowed is None else item_factors[numbers],
             item_norms[numbers],
             numbers,
-            falling[len(numbers) :],
+            zeros,
             candidates,
             column,
-            None if excluded is None else sparse.csr_matrix(excluded),
+            sparse.csr_matrix(shape if excluded is None else excluded),
             2 * (person_factors.shape[1] + 2) * _ROUNDING,
         )
 
@@ -155,8 +161,10 @@ class _Block:
         self.worst = np.full(len(self.norms), -np.inf, np.float32)
         self.active = np.flatnonzero(self.norms > 0)
         self.vectors = scan.person_factors[start:stop][self.active]
-        self.excluded_person, self.excluded_item = self._excluded()
-        # Room for tiles and vectors, used again and again: pages fresh from the system cost more than what fills them.
+        pointers = scan.excluded.indptr[start : start + len(self.norms) + 1]
+        self.excluded_person = np.repeat(np.arange(len(self.norms)), np.diff(pointers))
+        self.excluded_item = scan.excluded.indices[pointers[0] : pointers[-1]].astype(np.int64)
+        # Used again and again: pages fresh from the system cost more than what fills them.
         cells = max(_UNBOUNDED_TILE, len(self.active))
         self.scores, self.chosen = np.empty(cells, np.float32), np.empty(cells, bool)
         self.pairs = np.empty((2, _PAIRS, scan.person_factors.shape[1]), np.float32)
@@ -201,14 +209,6 @@ class _Block:
         most = self.norms[self.active] * (1 + self.scan.error)
         least_norm = (self.worst[self.active].astype(np.float64) - _UNDERFLOW) / most
         return np.searchsorted(-self.scan.item_norms, -least_norm, side="right")
-
-    def _excluded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows within the block and item numbers of the cells left out."""
-        if self.scan.excluded is None:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        pointers = self.scan.excluded.indptr[self.start : self.start + len(self.norms) + 1]
-        items = self.scan.excluded.indices[pointers[0] : pointers[-1]].astype(np.int64)
-        return np.repeat(np.arange(len(self.norms)), np.diff(pointers)), items
 
     def _mask(self, tile: np.ndarray, cells: np.ndarray, begin: int) -> None:
         position = np.full(len(self.norms), -1)
@@ -272,8 +272,11 @@ class _Block:
 
 
 def _norms(side: str, factors: np.ndarray) -> np.ndarray:
-    """Lengths in double, in which the squares of single floats neither overflow nor vanish."""
-    norms = np.sqrt(np.einsum("if,if->i", factors, factors, dtype=np.float64))
+    """Lengths (float64), as exact as sums of floats are; ``ValueError`` if one is not finite."""
+    norms = np.sqrt(np.einsum("if,if->i", factors, factors).astype(np.float64))
+    # In double squares of floats neither overflow nor vanish; it takes several times as long.
+    odd = np.flatnonzero(~((norms > 1e-15) & (norms < 1e18)))
+    norms[odd] = np.sqrt(np.einsum("if,if->i", factors[odd], factors[odd], dtype=np.float64))
     if not np.isfinite(norms).all():
         raise ValueError(f"a {side} factor is not finite; the fit has diverged, raise the regularization")
     return norms

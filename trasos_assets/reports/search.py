@@ -125,8 +125,9 @@ def _part(one: Searched) -> dict[str, Any]:
         "id": id_,
         "model": model,
         "title": title,
-        "subtitle": f"Mean over {words.plural(one.folds, 'fold')} with {words.count(one.people)} people judged, up to {words.day(one.as_of)}, all of them before the "
-        "days that the leaderboard tests on. Of a pruned trial the mean of the folds that it was judged on is shown.",
+        "subtitle": f"Mean over {words.plural(one.folds, 'fold')} with {words.count(one.people)} people judged, up to "
+        f"{words.day(one.as_of)}, all of them before the days that the leaderboard tests on. Of a pruned trial the "
+        "mean of the folds that it was judged on is shown.",
         "figures": figures,
         "table": table,
     }

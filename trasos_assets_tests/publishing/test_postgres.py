@@ -129,8 +129,8 @@ def test_a_polling_reader_sees_whole_versions_only_during_ten_publishes(dsn: str
 def _publish_slowly(dsn: str, published: Published, phase: str, ready) -> None:
     from trasos_assets.publishing import postgres
 
-    work = postgres._Work
-    names = {"loading": "_load_table", "loaded": "swap", "swapping": "_make_view", "swapped": "prune"}
+    work = postgres.Database
+    names = {"loading": "_load_table", "loaded": "swap", "swapped": "prune"}
     original = getattr(work, names[phase])
     calls = []
 

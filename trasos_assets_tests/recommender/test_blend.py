@@ -15,6 +15,7 @@ from trasos_assets.recommender.models.als import ALS, ALSConfig
 from trasos_assets.recommender.models.base import PARTS, NotFittedError
 from trasos_assets.recommender.models.blend import Blend, BlendConfig
 from trasos_assets.recommender.models.blend_history import History
+from trasos_assets.recommender.models.blend_lessons import FIXED_SUM, TIMES, Lesson, learned, ndcg_of_pairs
 from trasos_assets.recommender.models.blend_ranker import Ranker, RankerConfig
 from trasos_assets.recommender.models.personal_repeat import PersonalRepeat
 from trasos_assets.recommender.models.popularity import Popularity, PopularityConfig
@@ -196,6 +197,37 @@ def test_a_ranker_of_attributes_asks_for_them(blend: Blend) -> None:
     learned = Blend(SMALL, item_features=attributes).fit(PAST, as_of=THROUGH)
     with pytest.raises(ValueError, match="item_features"):
         Blend(SMALL).restore(learned.parts(), PAST, as_of=THROUGH).recommend(["p000"], 3)
+
+
+def lesson(rng: np.random.Generator, told: bool) -> Lesson:
+    """50 people with 20 candidates, of which the fixed sum knows the bought ones; the feature ``told`` may know too."""
+    person = np.repeat(np.arange(50), 20)
+    bought = rng.random(1000) < 0.2
+    fixed = bought + rng.normal(0, 0.8, 1000)
+    other = bought + rng.normal(0, 0.3, 1000) if told else rng.normal(0, 1, 1000)
+    features = np.stack([fixed, np.zeros(1000), other], axis=1).astype(np.float32)
+    return Lesson((FIXED_SUM, TIMES, "told"), person, features, bought)
+
+
+def test_a_ranker_serves_only_if_it_gains_on_the_fixed_sum() -> None:
+    config = RankerConfig(trees=30, depth=3, least_weight=2.0)
+    rng = np.random.default_rng(0)
+    assert learned([[lesson(rng, True)], [lesson(rng, True)]], config, 100) is not None
+    # What the older window taught is noise in the latest.
+    assert learned([[lesson(rng, False)], [lesson(rng, True)]], config, 100) is None
+    assert learned([[lesson(rng, True)], [lesson(rng, True)]], config, 100_000) is None
+    assert learned([], config, 0) is None
+
+
+def test_ndcg_of_pairs_is_that_of_the_metrics() -> None:
+    rng = np.random.default_rng(2)
+    person, item = np.repeat(np.arange(6), 30), np.tile(np.arange(30), 6)
+    score, bought = rng.normal(size=180), rng.random(180) < 0.15
+    order = np.lexsort((-score, person))
+    ids = {"person_id": [f"p{n}" for n in person[order]], "item_id": [f"i{n}" for n in item[order]]}
+    lists = pa.table({**ids, "rank": np.tile(np.arange(1, 31), 6)})
+    truth = pa.table(ids).filter(pa.array(bought[order]))
+    assert np.allclose(ndcg_of_pairs(person, score, bought), ndcg(judge(lists, truth), 10))
 
 
 def test_history_counts_by_hand() -> None:

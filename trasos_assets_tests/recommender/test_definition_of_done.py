@@ -39,6 +39,7 @@ def test_every_team_asks_for_something_and_thresholds_are_settings() -> None:
         ("trained_on_the_past", {"leaks": 3}),
         ("serves_new_people", {"cold_served": 49}),
         ("serves_new_people", {"cold_own": 50, "cold_against_popularity": WORSE}),
+        ("serves_new_people", {"cold_own": 50, "cold_against_popularity": Paired(-0.03, -0.04, -0.0051, 900)}),
         ("reaches_the_catalogue", {"items": 25}),
         ("is_not_popularity_in_disguise", {"popularity": 1.0}),
         ("has_finite_numbers", {"not_finite": 1}),

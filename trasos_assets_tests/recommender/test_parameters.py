@@ -78,4 +78,4 @@ def test_a_name_that_is_not_registered_is_told_with_the_setting_and_the_known_na
 
 
 def test_the_default_models_are_registered() -> None:
-    assert {"als", "item_knn_bm25", "popularity"} <= set(configured_models(Settings.model_validate({})))
+    assert {"als", "blend", "item_knn_bm25", "popularity"} <= set(configured_models(Settings.model_validate({})))

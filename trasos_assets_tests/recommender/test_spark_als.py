@@ -24,12 +24,11 @@ from trasos_assets.recommender.models.base import RECOMMENDED
 from trasos_assets.recommender.models.factors import FactorModel
 from trasos_assets.recommender.models.spark_als import SparkALS
 from trasos_assets.recommender.models.spark_frames import numbered, table_of
-from trasos_assets.recommender.serving import recommend_for_everyone
 from trasos_assets.recommender.splits import time_split
 from trasos_assets.settings import Settings
 from trasos_assets_tests.pipeline import run_without_dagster
 from trasos_assets_tests.recommender.agreement import agreement, quality
-from trasos_assets_tests.recommender.tables import FIRST_DAY, interactions, pairs, purchases, two_tastes
+from trasos_assets_tests.recommender.tables import FIRST_DAY, interactions, purchases, two_tastes
 from trasos_assets_tests.spark_session import spark_backend, spark_session
 
 pytestmark = pytest.mark.slow
@@ -170,27 +169,6 @@ def test_ids_are_numbered_in_the_order_of_their_bytes_however_they_are_spread(sp
         found = numbered(frame).toArrow().sort_by("index")
         assert found["id"].to_pylist() == expected
         assert found["index"].to_pylist() == list(range(len(expected)))
-
-
-def test_everyone_is_served_as_in_one_process(in_spark, fitted) -> None:
-    """People the model knows and people it does not, those who bought everything, and nobody's double."""
-    table = two_tastes()
-    popularity = Popularity().fit(table)
-    items = sorted(set(table["item_id"].to_pylist()))
-    everything = pairs([("x", item) for item in items])
-    bought = pa.concat_tables([bought_pairs(table), everything, pairs([("y", items[0])])])
-    people = pa.table({"person_id": [*sorted(set(table["person_id"].to_pylist())), "x", "y"]})
-    for_sale = pa.table({"item_id": items[:15]})
-    for stored in (fitted.factor_table(), fitted.factor_table().slice(0, 0)):
-        model = ALS.from_factors(stored) if stored.num_rows else None
-        expected = recommend_for_everyone(model, popularity, people["person_id"], bought, for_sale["item_id"], 6)
-        engine = model_engine(in_spark(stored))
-        served = engine.recommend_for_everyone(
-            in_spark(stored), popularity, in_spark(people), in_spark(bought), in_spark(for_sale), 6
-        )
-        found = served.order_by(["person_id", "rank"]).to_pyarrow()
-        assert found["source"].to_pylist() == expected["source"].to_pylist()
-        assert_same_lists(found.drop(["source"]).cast(RECOMMENDED), expected.drop(["source"]).cast(RECOMMENDED))
 
 
 def test_fingerprint_changes_with_any_value_and_not_with_the_order_of_rows(in_spark) -> None:

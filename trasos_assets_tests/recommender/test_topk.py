@@ -9,7 +9,7 @@ from scipy import sparse
 from trasos_assets.recommender import topk
 from trasos_assets.recommender.topk import TopK, top_k
 
-NARROW = {"_BOUNDED_TILE": 12, "_UNBOUNDED_TILE": 24, "_FIRST_ITEMS": 3, "_PAIRS": 5}
+NARROW = {"_BOUNDED_TILE": 12, "_UNBOUNDED_TILE": 24, "_FIRST_ITEMS": 3, "_PAIRS": 5, "_FEW_PEOPLE": 3}
 """Tiles so small that a few items make many of them."""
 
 
@@ -96,7 +96,12 @@ def test_neither_threads_nor_blocks_nor_tiles_change_a_bit(seed, k, block, threa
     item_factors[30:] = item_factors[:30]
     excluded = rng.random((20, 60)) < 0.1
     expected = top_k(person_factors, item_factors, k, excluded=sparse.csr_matrix(excluded), threads=1)
-    sizes = {"_BOUNDED_TILE": tile, "_UNBOUNDED_TILE": 2 * tile, "_FIRST_ITEMS": 1 + tile // 20}
+    sizes = {
+        "_BOUNDED_TILE": tile,
+        "_UNBOUNDED_TILE": 2 * tile,
+        "_FIRST_ITEMS": 1 + tile // 20,
+        "_FEW_PEOPLE": tile % 30,
+    }
     with mock.patch.dict(vars(topk), sizes):
         best = top_k(
             person_factors,

@@ -84,7 +84,7 @@ def test_verdicts_on_another_candidate_are_not_on_the_card() -> None:
 
 def test_there_is_no_card_before_there_is_a_candidate() -> None:
     names = ("candidate", "definition_of_done", "leaderboard", "model_comparisons", "model_costs")
-    assert card_of({name: () for name in names}, serves=False, promoted=None, signed_by=[]) is None
+    assert card_of(dict.fromkeys(names, ()), serves=False, promoted=None, signed_by=[]) is None
 
 
 def test_nothing_on_the_page_is_obeyed_and_it_asks_nothing_of_the_network() -> None:

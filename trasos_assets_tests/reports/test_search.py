@@ -39,7 +39,7 @@ def test_it_says_what_is_best_what_was_tried_and_what_decides() -> None:
     assert set(one.importance) == {"neighbours", "k1", "b"}
     page = render([one])
     assert "NDCG@10 0.1400 on new items only; 0.0500 unsearched" in page
-    assert "Mean over 2 folds with 1,234 people judged" in page
+    assert "with 1,234 people judged" in page
     figures = json.loads(re.findall(r'id="figures">(.*?)</script>', page, re.DOTALL)[0])
     history = next(figure for name, figure in figures.items() if name.endswith("-history"))
     by_name = {trace["name"]: trace for trace in history["data"]}

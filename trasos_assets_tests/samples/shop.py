@@ -21,6 +21,7 @@ from trasos_assets.contracts.models import (
     CHAMPION,
     CHAMPION_MODEL,
     DEFINITION_OF_DONE,
+    EVALUATIONS,
     LEADERBOARD,
 )
 from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS
@@ -110,6 +111,9 @@ def build_shop(folder: Path) -> Shop:
     return Shop(store, settings, store.read)
 
 
+_JUDGED = {"model": "als", "parameters": "{}", "target": "new_items", "segment": "light", "fold": 1, "k": 10}
+_JUDGED |= {"train_through": FIRST, "test_through": date(2026, 1, 8), "source_through": FIRST}
+_JUDGED |= {"truth_from": date(2026, 1, 6)}
 _SERVES = {"model": "als", "model_version": "model-1", "parameters": "{}", "parts": 2, "as_of": FIRST}
 
 
@@ -125,8 +129,21 @@ def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table
         items.select(side=ibis.literal("item"), id="item_id"),
     )
     made = {
-        RECOMMENDATIONS: lists.mutate(score=1.0 / lists.rank, source=ibis.literal("als"), **known),
+        RECOMMENDATIONS: lists.mutate(
+            score=1.0 / lists.rank,
+            source=ibis.literal("model"),
+            reason=ibis.literal("popular_now"),
+            because_item_id=ibis.null("string"),
+            **known,
+        ),
         ALS_MODEL: sides.mutate(factors=factors, model_version=ibis.literal("model-1")),
+        EVALUATIONS: people.select("person_id").mutate(
+            **{
+                name: ibis.literal(_JUDGED.get(name, 0), type=kind)
+                for name, kind in EVALUATIONS.types.items()
+                if name != "person_id"
+            }
+        ),
         CHAMPION_MODEL: sides.mutate(
             factors=factors, payload=ibis.null("string"), model_version=ibis.literal("model-1")
         ),
@@ -149,7 +166,7 @@ def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table
         ],
         ALSO_BOUGHT: [
             {"item_id": one, "rank": 1, "also_item_id": BESIDE, "orders_together": 3, "item_orders": 4}
-            | {"also_orders": 5, "lift": 2.0, "as_of": FIRST}
+            | {"also_orders": 5, "lift": 2.0, "relation": "unknown", "q": 0.01, "as_of": FIRST}
             for one in ("i10001", "i10398")
         ],
     }

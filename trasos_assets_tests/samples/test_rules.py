@@ -7,7 +7,7 @@ from trasos_assets.contracts.model import TEXT, Column, Contract
 from trasos_assets.samples.rules import LEFT_OUT, Rule, SampleError, chosen_tables, in_order, needed, rule_of
 
 EXPECTED = {
-    Rule.PERSON: {"orders", "customer_features", "training_interactions", "recommendations"},
+    Rule.PERSON: {"evaluations", "orders", "customer_features", "training_interactions", "recommendations"},
     Rule.ACTS: {"raw_events", "clean_events", "interactions", "order_lines"},
     Rule.UNIT: {"raw_assignments", "assignments"},
     Rule.IDENTITY: {"identities"},

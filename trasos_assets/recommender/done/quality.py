@@ -114,4 +114,4 @@ def cold(evidence: Evidence, thresholds: Thresholds) -> Verdict:
         people = 0 if found is None else found.people
         return Verdict(True, share, 1.0, f"all {lists.cold:,} new people get a list; {people} bought: too few to judge")
     said = f"for new people against recent popularity: {_interval(found)}"
-    return Verdict(found.high >= 0, found.high, 0.0, said)
+    return Verdict(found.high >= -thresholds.margin, found.high, -thresholds.margin, said)

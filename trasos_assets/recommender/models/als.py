@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from trasos_assets.recommender.ids import Ids
@@ -61,19 +62,26 @@ class ALS:
         # Imported when needed, for it is slow to load; before the limit is set, for it loads a BLAS of its own.
         from implicit.cpu.als import AlternatingLeastSquares
 
+        people, items, weights = train.people, train.items, train.weights
+        # The library would copy the whole matrix to apply alpha, and hold its first factors twice. Memory is what limits
+        # a fit, so both are done here, to the same bits.
+        confidence = weights.data * np.float32(self.config.alpha)
+        confidence = sparse.csr_matrix((confidence, weights.indices, weights.indptr), shape=weights.shape)
+        del train, weights
+        random = np.random.default_rng(self.config.seed)
         with threadpool_limits(1, "blas"):
             fitted = AlternatingLeastSquares(
                 factors=self.config.factors,
                 regularization=self.config.regularization,
-                alpha=self.config.alpha,
+                alpha=1.0,
                 iterations=self.config.iterations,
                 random_state=self.config.seed,
                 dtype=np.float32,
             )
-            fitted.fit(train.weights, show_progress=False)
-        self._model = FactorModel(
-            train.people, train.items, np.asarray(fitted.user_factors), np.asarray(fitted.item_factors)
-        )
+            fitted.user_factors = _small(random, len(people), self.config.factors)
+            fitted.item_factors = _small(random, len(items), self.config.factors)
+            fitted.fit(confidence, show_progress=False)
+        self._model = FactorModel(people, items, np.asarray(fitted.user_factors), np.asarray(fitted.item_factors))
         return self
 
     def recommend(
@@ -117,3 +125,10 @@ class ALS:
         if self._model is None:
             raise NotFittedError("ALS was used before fit; fit it or restore it with ALS.from_factors")
         return self._model
+
+
+def _small(random: np.random.Generator, rows: int, factors: int) -> np.ndarray:
+    """What the library starts from: float32 of 0 to 0.01."""
+    vectors = random.random((rows, factors), dtype=np.float32)
+    vectors *= 0.01
+    return vectors

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Self
@@ -16,19 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, Ids
-from trasos_assets.recommender.interactions import bought_pairs, pair_matrix
+from trasos_assets.recommender.interactions import bought_pairs
 from trasos_assets.recommender.models.als import ALS, ALSConfig
 from trasos_assets.recommender.models.base import PARTS, RECOMMENDED, NotFittedError, recommended_table
 from trasos_assets.recommender.models.blend_attributes import Attributes
 from trasos_assets.recommender.models.blend_features import Candidates, Snapshot
 from trasos_assets.recommender.models.blend_history import History
+from trasos_assets.recommender.models.blend_lessons import learned, lessons_of
 from trasos_assets.recommender.models.blend_ranker import Ranker, RankerConfig
 from trasos_assets.recommender.models.factors import FactorModel
 from trasos_assets.recommender.models.item_knn import ItemKNN, ItemKNNConfig
 from trasos_assets.recommender.splits import first_and_last_day, rows_between
 
 RANKER_SIDE, RANKER_ID = "ranker", "blend"
-_PEOPLE_AT_ONCE = 1_000
+_PEOPLE_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class BlendConfig:
     ``candidates``: new items taken from each source; ``own_items``: of the person's own items, the last touched;
     ``neighbours``: of each item in the BM25 neighbourhood. ``windows`` periods of ``window_days`` before the split are
     what the ranker learns to foretell, each from the days before it; in a young shop a period is a quarter of the days
-    observed. With fewer than ``least_window_days`` for it, or fewer than ``least_purchases`` among the candidates, the
-    order is by ALS standardised per person + ``popularity_weight`` x standardised log popularity of the last 14 days.
-    At most ``people`` a window are learned from.
+    observed. With fewer than ``least_window_days`` for it, fewer than ``least_purchases`` among the candidates, or no
+    gain on the latest window by a ranker of the older ones, the order is the fixed sum: ALS standardised per person +
+    ``popularity_weight`` x standardised log popularity of the last 14 days. At most ``people`` a window are learned
+    from.
     """
 
     als: ALSConfig = field(default_factory=ALSConfig)
@@ -52,7 +53,7 @@ class BlendConfig:
     window_days: int = 28
     least_window_days: int = 3
     least_purchases: int = 100
-    people: int = 4_000
+    people: int = 2_500
     popularity_weight: float = 2.0
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class Blend:
         self._als: ALS | None = None
         self._now: Snapshot | None = None
         self.ranker: Ranker | None = None
-        """None before the fit, and where the data are too young to learn from."""
+        """None before the fit, and where the fixed sum serves."""
 
     def fit(self, train: pa.Table | ibis.Table, *, as_of: date | None = None, als: ALS | None = None) -> Self:
         """Fit the models of each window and of now, then the ranker; see ``Recommender.fit``.
@@ -161,15 +162,14 @@ class Blend:
         return Snapshot(history, vectors, knn, self._attributes, self.config.popularity_weight)
 
     def _learned(self, rows: pa.Table, last: date) -> Ranker | None:
-        """The ranker of the windows before ``last``; None if there is too little to learn from."""
+        """The ranker of the windows before ``last``; None if there is too little to learn from, or it is no gain."""
         days = first_and_last_day(rows)
         if days is None:
             return None
         window = min(self.config.window_days, ((last - days[0]).days + 1) // 4)
         if window < self.config.least_window_days:
             return None
-        names: tuple[str, ...] = ()
-        features, labels = [], []
+        windows = []
         for nth in range(1, self.config.windows + 1):
             through = last - timedelta(days=nth * window)
             past = rows_between(rows, through=through)
@@ -178,33 +178,18 @@ class Blend:
             if past.num_rows == 0 or truth.num_rows == 0:
                 continue
             then = self._snapshot(past, through, self._als_of(past, through))
-            for columns, block, bought in self._pairs_to_learn(then, truth):
-                names = columns
-                features.append(block)
-                labels.append(bought)
-        if not labels or int(sum(bought.sum() for bought in labels)) < self.config.least_purchases:
-            return None
-        return Ranker.fit(names, np.concatenate(features), np.concatenate(labels), self.config.ranker)
-
-    def _pairs_to_learn(
-        self, then: Snapshot, truth: pa.Table
-    ) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray]]:
-        """Names, features and labels of the candidates of those who bought one of them, by blocks of people."""
-        buyers = IdMap.from_ids(truth["person_id"]).external_ids
-        if len(buyers) > self.config.people:
-            drawn = np.random.default_rng(self.config.ranker.seed).permutation(len(buyers))[: self.config.people]
-            buyers = buyers.take(pa.array(np.sort(drawn)))
-        for start in range(0, len(buyers), _PEOPLE_AT_ONCE):
-            asked = IdMap(buyers.slice(start, _PEOPLE_AT_ONCE))
-            chosen = then.candidates(asked, self.config.candidates, self.config.own_items, None, None)
-            matrix = pair_matrix(truth, asked, then.history.items)
-            bought = np.asarray(matrix[chosen.person, chosen.item]).ravel().astype(bool)
-            useful = np.bincount(chosen.person, weights=bought, minlength=len(asked))[chosen.person] > 0
-            chosen = Candidates(chosen.person[useful], chosen.item[useful])
-            if len(chosen.person) == 0:
-                continue
-            columns = then.features(asked, chosen)
-            yield tuple(columns), np.stack(list(columns.values()), axis=1), bought[useful]
+            config = self.config
+            windows.append(
+                lessons_of(
+                    then,
+                    truth,
+                    people=config.people,
+                    candidates=config.candidates,
+                    own_items=config.own_items,
+                    seed=config.ranker.seed,
+                )
+            )
+        return learned(windows, self.config.ranker, self.config.least_purchases)
 
     def _scores(self, now: Snapshot, asked: IdMap, chosen: Candidates) -> np.ndarray:
         if self.ranker is None:

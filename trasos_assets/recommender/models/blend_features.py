@@ -68,6 +68,12 @@ class Snapshot:
         variance = np.einsum("ij,ij->i", people @ covariance, people)
         return people @ centre, np.sqrt(np.maximum(variance, 1e-18))
 
+    @cached_property
+    def _sources(self) -> tuple[np.ndarray, np.ndarray]:
+        """The item vectors without NaN, and the same with the trend as one dimension more."""
+        vectors = np.nan_to_num(self._item_vectors)
+        return vectors, np.hstack([vectors, self.trend[:, None].astype(np.float32)])
+
     def als_scores(self, person: np.ndarray, item: np.ndarray) -> np.ndarray:
         """ALS scores of pairs (rows of the history), standardised per person; NaN where ALS knows one of both not."""
         centre, deviation = self._scale
@@ -107,14 +113,13 @@ class Snapshot:
         warm = np.flatnonzero(known != UNKNOWN_INDEX)
         warm = warm[~np.isnan(self._person_vectors[known[warm], 0])] if len(warm) else warm
         rows = known[warm]
-        vectors = np.nan_to_num(self._item_vectors)
+        vectors, both = self._sources
         liked = allowed & ~np.isnan(self._item_vectors[:, 0])
         if len(warm) and liked.any():
             people = self._person_vectors[rows]
             found.append(_best(warm, people, vectors, each, taken, liked, width))
             scaled = (people / self._scale[1][rows, None]).astype(np.float32)
             weight = np.full((len(rows), 1), self.popularity_weight, np.float32)
-            both = np.hstack([vectors, self.trend[:, None].astype(np.float32)])
             found.append(_best(warm, np.hstack([scaled, weight]), both, each, taken, liked, width))
         if allowed.any():
             everyone = np.arange(len(asked))
