@@ -7,7 +7,7 @@ export TRASOS_DATA_DIR ?= $(CURDIR)/data
 LANDING := $(TRASOS_DATA_DIR)/landing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-spark run test test-fast ui check bench clean lock
+.PHONY: help setup setup-spark setup-oracle run test test-fast ui check bench clean lock
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,13 @@ $(VENV)/.installed-spark: $(STAMP)
 	@touch $@
 
 setup-spark: $(VENV)/.installed-spark ## Add the Spark engine (450 MB); it needs Java 17 too: apt-get install openjdk-17-jre-headless
+
+.venv-oracle/.installed: $(BIN)/uv
+	$(BIN)/uv venv --quiet --python $(BIN)/python .venv-oracle
+	$(BIN)/uv pip install --quiet --python .venv-oracle/bin/python 'scikit-learn>=1.7'
+	@touch $@
+
+setup-oracle: .venv-oracle/.installed ## Add scikit-learn, in an environment of its own, to check metrics against
 
 run: $(STAMP) ## Land 30 simulated days if nothing has landed yet, then bring every table up to date
 	@test -d $(LANDING) || $(BIN)/trasos simulate --days 30 --visitors 3000 --seed 7 --out $(LANDING)
@@ -57,5 +64,5 @@ lock: $(BIN)/uv ## Write requirements.lock anew from pyproject.toml
 		pyproject.toml --output-file requirements.lock
 
 clean: ## Remove .venv, caches and everything that `make run` wrote below data/
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oracle .pytest_cache .ruff_cache .hypothesis
 	rm -rf data/landing data/lake data/reports data/dagster_home data/trasos.duckdb

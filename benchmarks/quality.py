@@ -17,7 +17,7 @@ at the cut. Its parameters were chosen on the windows from 2011-08-19 and 2011-0
 Differences are paired by customer, with 95 % bootstrap intervals, against the best of all single models on that very
 cut and target, and against the fixed sum of standardised ALS and twice the recent popularity.
 
-Takes some three minutes on two quiet cores. Exits with a code other than 0 only if it could not measure.
+Takes a good minute of processor time. Exits with a code other than 0 only if it could not measure.
 """
 
 # pyarrow.compute makes its functions at import time, out of a type checker's sight.

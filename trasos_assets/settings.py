@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         5, ge=1, description="Versions that served last and can be rolled back to without a refit."
     )
     non_inferiority_margin: float = Field(
-        0.005, ge=0, description="NDCG@10 that a candidate may lose against the champion and still replace it."
+        0.005, ge=0, description="NDCG@10 that a candidate may lose against the champion, and for new people."
     )
     non_inferiority_reason: str = Field(
         "it knows newer days",

@@ -46,8 +46,8 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         "serves_new_people",
         "science",
-        "Everyone new gets a list, and it is not worse than recent popularity's by more than the margin, as far as can be "
-        "told.",
+        "Everyone new gets a list; if it is the candidate's own, the interval against recent popularity does not end "
+        "below minus the margin.",
         quality.cold,
         ("non_inferiority_margin", "done_people"),
     ),

@@ -19,8 +19,7 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-# Tried: 256 to 2,048 people by 2^17 to 2^20 scores. A megabyte of them fits a core's cache; without bounds wider tiles
-# are merged less often.
+# Tried: 256 to 2,048 people by 2^17 to 2^20 scores. A megabyte fits a core's cache; wider tiles are merged less often.
 _BLOCK_PEOPLE = 1024
 _BOUNDED_TILE, _UNBOUNDED_TILE = 1 << 18, 1 << 19
 _FIRST_ITEMS = 256

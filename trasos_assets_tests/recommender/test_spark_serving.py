@@ -20,6 +20,7 @@ from trasos_assets.recommender.shelf import Shelf
 from trasos_assets_tests.recommender.tables import interactions, purchases, two_tastes
 from trasos_assets_tests.spark_session import spark_backend, spark_session
 
+pytestmark = pytest.mark.slow
 CONFIG = ALSConfig(factors=4, iterations=4, regularization=1.0)
 RULES = {"at_most": {"brand": 3}, "pinned": {2: ["i001", "i003"]}, "exclude": {"items": ["i005"]}}
 ORDER = [("person_id", "ascending"), ("rank", "ascending")]

@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis
 
-from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS, SIMILAR_ITEMS, SUBSTITUTES
+from trasos_assets.contracts.serving import ALSO_BOUGHT, PINNED, RECOMMENDATIONS, SIMILAR_ITEMS, SUBSTITUTES
 from trasos_assets.lake.table import TableCheck, table
 from trasos_assets.recommender import features
 from trasos_assets.settings import get_settings
@@ -59,9 +59,9 @@ def _nobodys_list(recommendations: ibis.Table, customer_features: ibis.Table) ->
 
 def _against_rules(recommendations: ibis.Table, item_features: ibis.Table, catalogue: ibis.Table) -> ibis.Table:
     rules = _rules()
-    known = recommendations.select("item_id").distinct().left_join(item_features, "item_id").drop("item_id_right")
-    known = known.select("item_id", "category", "brand").left_join(catalogue.select("item_id", "stock"), "item_id")
-    shown = known.drop("item_id_right")
+    items = recommendations.select("item_id").distinct().left_join(item_features, "item_id").drop("item_id_right")
+    items = items.select("item_id", "category", "brand").left_join(catalogue.select("item_id", "stock"), "item_id")
+    shown = items.drop("item_id_right")
     banned = (shown.stock < rules.minimum_stock).fill_null(False)
     if rules.exclude.categories:
         banned |= shown.category.isin(sorted(rules.exclude.categories)).fill_null(False)
@@ -71,9 +71,10 @@ def _against_rules(recommendations: ibis.Table, item_features: ibis.Table, catal
     lists = recommendations.select("person_id", "item_id", "source").inner_join(shown, "item_id")
     for name, most in (("brand", rules.at_most.brand), ("category", rules.at_most.category)):
         if most is not None:
-            counted = lists.filter(lists[name].notnull()).group_by("person_id", name)
+            known = lists.filter(lists[name].notnull())
             # Pinned items may exceed a limit by themselves; nothing else may join them then.
-            held = counted.agg(items=lists.count(), pinned=(lists.source == "pinned").sum())
+            counted = known.group_by("person_id", name)
+            held = counted.agg(items=known.count(), pinned=(known.source == PINNED).sum())
             over = held.filter((held["items"] > most) & (held["items"] > held["pinned"]))
             found.append(over.select("person_id", broken=ibis.literal(name)))
     return ibis.union(*found) if len(found) > 1 else found[0]

@@ -63,8 +63,8 @@ class ALS:
         from implicit.cpu.als import AlternatingLeastSquares
 
         people, items, weights = train.people, train.items, train.weights
-        # The library would copy the whole matrix to apply alpha, and hold its first factors twice. Memory is what limits
-        # a fit, so both are done here, to the same bits.
+        # The library would copy the whole matrix to apply alpha, and hold its first factors twice. Both are done here,
+        # to the same bits, for memory is what limits a fit.
         confidence = weights.data * np.float32(self.config.alpha)
         confidence = sparse.csr_matrix((confidence, weights.indices, weights.indptr), shape=weights.shape)
         del train, weights
