@@ -87,7 +87,7 @@ class _Scan:
     """What all blocks share: items in falling norm, and where each item number stands among them (-1: nowhere).
 
     For few people sorting would cost more than it saves: items keep their order, all with the largest norm as bound.
-    ``numbers`` are the item numbers of ``item_factors`` and ``item_norms``, without the ``zeros`` (items of norm 0).
+    ``numbers`` are the item numbers of ``item_factors`` and ``minus_norms`` (ascending), without the ``zeros`` (items of norm 0).
     ``error`` is the most by which two float32 sums of one inner product differ, relative to the product of the norms
     (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
     """
@@ -96,7 +96,7 @@ class _Scan:
     person_factors: np.ndarray
     person_norms: np.ndarray
     item_factors: np.ndarray
-    item_norms: np.ndarray
+    minus_norms: np.ndarray
     numbers: np.ndarray
     zeros: np.ndarray
     candidates: np.ndarray
@@ -140,7 +140,7 @@ class _Scan:
             person_factors,
             person_norms,
             item_factors if few and allowed is None else item_factors[numbers],
-            item_norms[numbers],
+            -item_norms[numbers],
             numbers,
             zeros,
             candidates,
@@ -207,7 +207,7 @@ class _Block:
         """
         most = self.norms[self.active] * (1 + self.scan.error)
         least_norm = (self.worst[self.active].astype(np.float64) - _UNDERFLOW) / most
-        return np.searchsorted(-self.scan.item_norms, -least_norm, side="right")
+        return np.searchsorted(self.scan.minus_norms, -least_norm, side="right")
 
     def _mask(self, tile: np.ndarray, cells: np.ndarray, begin: int) -> None:
         position = np.full(len(self.norms), -1)
@@ -218,7 +218,7 @@ class _Block:
     def _take(self, tile: np.ndarray, begin: int) -> None:
         """Let the scores of a tile (active people x items from ``begin``) into the lists."""
         scan, (people, width) = self.scan, tile.shape
-        error = scan.error * self.norms[self.active] * scan.item_norms[begin] + _UNDERFLOW
+        error = _UNDERFLOW - scan.error * self.norms[self.active] * scan.minus_norms[begin]
         enough = _below(self.worst[self.active] - error)
         chosen = np.greater(tile, enough[:, None], out=self.chosen[: tile.size].reshape(tile.shape))
         if np.count_nonzero(chosen) > 4 * scan.k * people and width > scan.k:

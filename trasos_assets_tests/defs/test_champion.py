@@ -22,7 +22,9 @@ from typer.testing import CliRunner
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.models import CHAMPION, CHAMPION_MODEL
+from trasos_assets.definitions import assembled
 from trasos_assets.defs.operations import championship
+from trasos_assets.defs.operations.health import owner_of_check
 from trasos_assets.lake.engine import open_lake
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.recommender.champions import ChampionError, serving_version
@@ -240,6 +242,13 @@ def test_rollback_serves_what_was_kept_and_is_not_undone_by_the_next_run(lake, i
 
     third = _retrained(lake, instance, seed=2)
     assert serving_version(lake.read(CHAMPION)) == third
+
+
+def test_a_failed_criterion_is_counted_with_the_team_that_asks_for_it() -> None:
+    graph = assembled().resolve_asset_graph()
+    assert {name: owner_of_check(graph, "definition_of_done", name) for name in OWNERS} == OWNERS
+    assert owner_of_check(graph, "definition_of_done", "keeps_contract") == "science"
+    assert owner_of_check(graph, "orders", "is_reproducible") == "analytics"
 
 
 def test_people_who_are_gone_from_the_lake_go_from_every_kept_model(lake, instance) -> None:
