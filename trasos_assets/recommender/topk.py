@@ -14,10 +14,11 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # Tried: 256 to 2,048 people by 2^17 to 2^20 scores. A megabyte fits a core's cache; wider tiles are merged less often.
 _BLOCK_PEOPLE = 1024
@@ -77,7 +78,7 @@ def top_k(
     # As many blocks for each worker, or the last of them would keep the others waiting.
     size = -(-people // (-(-people // (size * workers)) * workers))
     # One BLAS thread each: people in parallel keep the cores busier than the rows of one small product would.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         blocks = list(pool.map(lambda start: _Block(scan, start, start + size).lists(), range(0, people, size)))
     return TopK(*(np.concatenate([getattr(b, name) for b in blocks]) for name in ("person", "rank", "item", "score")))
 
@@ -87,7 +88,7 @@ class _Scan:
     """What all blocks share: items in falling norm, and where each item number stands among them (-1: nowhere).
 
     For few people sorting would cost more than it saves: items keep their order, all with the largest norm as bound.
-    ``numbers`` are the item numbers of ``item_factors`` and ``minus_norms`` (ascending), without the ``zeros`` (items of norm 0).
+    ``numbers`` are the item numbers of ``item_factors`` and ``minus_norms``, without the ``zeros`` (items of norm 0).
     ``error`` is the most by which two float32 sums of one inner product differ, relative to the product of the norms
     (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
     """
@@ -190,29 +191,34 @@ class _Block:
             self._mask(tile, masked[slice(*np.searchsorted(masked, [begin << 32, end << 32]))], begin)
             self._take(tile, begin)
             first, begin = begin == 0, end
-            if bounded:
-                reach = self._reach()
-                if first and reach.mean() > _HARDLY_PRUNED * total:
+            if bounded and begin < total:
+                needed = self._least_norms()
+                if first and self._reach(needed).mean() > _HARDLY_PRUNED * total:
                     bounded, room = False, _UNBOUNDED_TILE
                     continue
-                left = reach > begin
+                left = needed <= -scan.minus_norms[begin]
                 if not left.all():
                     self.active, self.vectors = self.active[left], self.vectors[left]
-                total = min(total, int(reach.max()))
+                    total = int(self._reach(needed.min()))
 
-    def _reach(self) -> np.ndarray:
-        """How many items of the scan each active person must see: those whose bound is not below the k-th best score.
+    def _least_norms(self) -> np.ndarray:
+        """The norm of an item whose bound equals the k-th best score of each active person.
 
-        Not below rather than above: an equal score may still win by its number.
+        A norm as large must still be seen: an equal score may win by its number.
         """
         most = self.norms[self.active] * (1 + self.scan.error)
-        least_norm = (self.worst[self.active].astype(np.float64) - _UNDERFLOW) / most
-        return np.searchsorted(self.scan.minus_norms, -least_norm, side="right")
+        return (self.worst[self.active].astype(np.float64) - _UNDERFLOW) / most
+
+    def _reach(self, norm: np.ndarray) -> np.ndarray:
+        """How many items of the scan have at least each ``norm``."""
+        return np.searchsorted(self.scan.minus_norms, -norm, side="right")
 
     def _mask(self, tile: np.ndarray, cells: np.ndarray, begin: int) -> None:
-        position = np.full(len(self.norms), -1)
-        position[self.active] = np.arange(len(self.active))
-        row, column = position[cells & 0xFFFFFFFF], (cells >> 32) - begin
+        row, column = cells & 0xFFFFFFFF, (cells >> 32) - begin
+        if len(self.active) < len(self.norms):
+            position = np.full(len(self.norms), -1)
+            position[self.active] = np.arange(len(self.active))
+            row = position[row]
         tile.ravel()[(row * tile.shape[1] + column)[row >= 0]] = -np.inf
 
     def _take(self, tile: np.ndarray, begin: int) -> None:
@@ -268,6 +274,12 @@ class _Block:
             pairs = (person << 32) | item
             free = np.searchsorted(excluded, pairs, side="left") == np.searchsorted(excluded, pairs, side="right")
             self._merge(person[free], _keys(np.zeros(int(free.sum()), np.float32), item[free]))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Found once, for looking takes as long as serving a hundred people; the BLAS of NumPy has been loaded by then."""
+    return ThreadpoolController()
 
 
 def _norms(side: str, factors: np.ndarray) -> np.ndarray:

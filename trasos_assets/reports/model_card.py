@@ -92,6 +92,13 @@ def card_of(tables: Tables, *, serves: bool, promoted: str | None, signed_by: Se
     return card
 
 
+def card_lacks(card: Row, criteria: Sequence[str]) -> list[str]:
+    """What a card must hold and this one does not: verdicts on all ``criteria``, and figures."""
+    judged = {row["criterion"] for row in card["criteria"]}
+    lacking = [name for name in criteria if name not in judged]
+    return lacking + [part for part in ("metrics", "segments", "comparisons", "costs") if not card[part]]
+
+
 def _is_headline(row: Row) -> bool:
     return row["metric"] == "ndcg" and row["k"] == K
 

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from trasos_assets.reports.model_card import card_of, render, write_card, written_again
+from trasos_assets.reports.model_card import card_lacks, card_of, render, write_card, written_again
 
 DAY = date(2026, 1, 30)
 HOSTILE = '<script>alert("x")</script>'
@@ -120,3 +120,13 @@ def test_a_card_is_brought_up_to_the_history_and_keeps_the_rest(tmp_path: Path) 
 def test_a_model_that_nobody_could_judge_has_a_card_that_says_so() -> None:
     page = render(card(leaderboard=[], model_comparisons=[], model_costs=[]))
     assert "Nobody could be judged" in page
+
+
+def test_a_card_without_a_verdict_or_without_figures_says_what_it_lacks() -> None:
+    asked = ("pads_no_list", "serves_new_people")
+    assert card_lacks(card(), asked) == []
+    assert card_lacks(card(leaderboard=[], definition_of_done=[verdict("pads_no_list")]), asked) == [
+        "serves_new_people",
+        "metrics",
+        "segments",
+    ]

@@ -17,11 +17,12 @@ from trasos_assets.defs.science.models import ALS_PARAMETERS
 from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.lake.table import ANY_TABLE, WEEKLY, TableCheck, freshness_policy, table
+from trasos_assets.lake.table import ANY_TABLE, WARN, WEEKLY, TableCheck, freshness_policy, table
 from trasos_assets.recommender.definition_of_done import CRITERIA
 from trasos_assets.settings import get_settings
 
 THRESHOLDS = tuple(sorted({name for criterion in CRITERIA for name in criterion.settings}))
+_CARD_IS_WHOLE = "card_is_whole"
 CARD_TABLES = ("candidate", "definition_of_done", "champion", "leaderboard", "model_comparisons", "model_costs")
 
 
@@ -246,6 +247,13 @@ def _write_card(tables: dict[str, ibis.Table], lake: Lake) -> tuple[Any, dict[st
     code_version=source_digest(_write_card),
     freshness_policy=freshness_policy(CANDIDATE),
     tags=WEEKLY,
+    check_specs=[
+        dg.AssetCheckSpec(
+            _CARD_IS_WHOLE,
+            asset="model_card",
+            description="The card holds a verdict on every criterion, and figures of the model it is about.",
+        )
+    ],
 )
 def model_card(context: dg.AssetExecutionContext, lake: Lake, **tables: ibis.Table) -> Iterator[Any]:
     """Write the card beside those of earlier candidates; none before there is a candidate."""
@@ -253,6 +261,7 @@ def model_card(context: dg.AssetExecutionContext, lake: Lake, **tables: ibis.Tab
     if written is None:
         context.log.info("there is no candidate yet, and so no card")
         yield dg.Output(None)
+        yield dg.AssetCheckResult(check_name=_CARD_IS_WHOLE, passed=True, description="no candidate, no card")
         return
     page, card = written
     yield dg.Output(
@@ -265,4 +274,14 @@ def model_card(context: dg.AssetExecutionContext, lake: Lake, **tables: ibis.Tab
             "serves": card["serves"],
             "refused": "; ".join(card["refused"]) or "no",
         },
+    )
+    from trasos_assets.reports.model_card import card_lacks
+
+    lacking = card_lacks(card, [criterion.name for criterion in CRITERIA])
+    yield dg.AssetCheckResult(
+        check_name=_CARD_IS_WHOLE,
+        passed=not lacking,
+        severity=WARN,
+        description=f"the card of {card['model_version']} lacks {', '.join(lacking)}" if lacking else None,
+        metadata={"lacks": ", ".join(lacking) or "nothing"},
     )

@@ -192,18 +192,20 @@ class Blend:
         return learned(windows, self.config.ranker, self.config.least_purchases)
 
     def _scores(self, now: Snapshot, asked: IdMap, chosen: Candidates) -> np.ndarray:
+        """Of strangers, recent popularity: trees learn from newcomers too, but were no better for them than a count."""
+        known = now.history.people.to_indices(asked.external_ids, unknown="mark").astype(np.int64)[chosen.person]
+        warm = known != UNKNOWN_INDEX
+        score = self.config.popularity_weight * now.trend[chosen.item]
         if self.ranker is None:
-            known = now.history.people.to_indices(asked.external_ids, unknown="mark").astype(np.int64)[chosen.person]
-            score = self.config.popularity_weight * now.trend[chosen.item]
-            warm = known != UNKNOWN_INDEX
             score[warm] = now.fixed_scores(known[warm], chosen.item[warm])
             return score
         columns = now.features(asked, chosen)
         missing = [name for name in self.ranker.names if name not in columns]
         if missing:
             raise ValueError(f"the ranker asks for {missing}; give Blend the item_features that it was fitted with")
-        features = np.stack([columns[name] for name in self.ranker.names], axis=1)
-        return self.ranker.score(features).astype(np.float64)
+        features = np.stack([columns[name][warm] for name in self.ranker.names], axis=1)
+        score[warm] = self.ranker.score(features)
+        return score
 
     @property
     def _fitted(self) -> Snapshot:
