@@ -97,7 +97,7 @@ def affordable_test_days(table: pa.Table | ibis.Table, test_days: int, *, throug
 
 
 def folds(table: pa.Table | ibis.Table, *, test_days: int, folds: int, through: date | None = None) -> list[Split]:
-    """Rolling time splits, the latest first: windows of truth of one length, back to back, each with all days before it.
+    """Rolling time splits, latest first: windows of truth of one length, back to back, each with all days before it.
 
     The first split is that of ``time_split``; the others are validation windows of the same shape that lie before it.
     A young shop gets a shorter window (``affordable_test_days``), and fewer folds: as many as leave at least as many

@@ -25,6 +25,13 @@ from trasos_assets.samples.rules import RAW_EVENTS, RECORDS, REFUSED_RECORDS, Ru
 from trasos_assets.trust.identity import person_of_unit, with_person
 
 ITEM, ALSO_ITEM = "item_id", "also_item_id"
+
+
+def item_columns(contract: Contract) -> tuple[str, ...]:
+    """The columns that name items: the row's own, and those beside it."""
+    return tuple(name for name in contract.column_names if name == ITEM or name.endswith(f"_{ITEM}"))
+
+
 Sampled = Callable[[Any], Any]
 """From a text column to whether each value is in the sample."""
 
@@ -79,7 +86,9 @@ def select_rows(
         of_items = rows.filter(rows.side == "item").semi_join(items.rename(id=ITEM), "id")
         # What a model has beside vectors is text that speaks of no single person.
         return people.union(of_items).union(rows.filter(rows.side.notin(("person", "item"))))
-    chosen = rows.semi_join(items, ITEM)
+    chosen = rows
+    for column in item_columns(contract):
+        chosen = chosen.semi_join(items.rename({column: ITEM}) if column != ITEM else items, column)
     if contract.name not in RECORDS:
         return chosen
     # A refused line need not name an item at all: it stands for itself.

@@ -24,7 +24,7 @@ from trasos_assets.contracts.models import (
     EVALUATIONS,
     LEADERBOARD,
 )
-from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS
+from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS, SIMILAR_ITEMS, SUBSTITUTES
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
 from trasos_assets.samples.rules import LEFT_OUT
@@ -122,7 +122,9 @@ def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table
     known = {"model_version": ibis.literal("model-1"), "as_of": ibis.literal(FIRST)}
     ranked = items.mutate(place=ibis.row_number().over(order_by=[ibis.desc(items.viewers), items.item_id]))
     best = ranked.filter(ranked.place < 3).select("item_id", rank=(ranked.place + 1).cast("int32"))
-    lists = people.select("person_id").cross_join(best)
+    trained = tables["training_interactions"]
+    touched = trained.group_by("person_id").agg(because_item_id=trained.item_id.min())
+    lists = people.select("person_id").cross_join(best).left_join(touched, "person_id").drop("person_id_right")
     factors = ibis.array([0.5, 0.25]).cast("array<float32>")
     sides = ibis.union(
         people.select(side=ibis.literal("person"), id="person_id"),
@@ -132,8 +134,7 @@ def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table
         RECOMMENDATIONS: lists.mutate(
             score=1.0 / lists.rank,
             source=ibis.literal("model"),
-            reason=ibis.literal("popular_now"),
-            because_item_id=ibis.null("string"),
+            reason=ibis.ifelse(lists.because_item_id.isnull(), "popular_now", "because_viewed"),
             **known,
         ),
         ALS_MODEL: sides.mutate(factors=factors, model_version=ibis.literal("model-1")),
@@ -169,10 +170,26 @@ def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table
             | {"also_orders": 5, "lift": 2.0, "relation": "unknown", "q": 0.01, "as_of": FIRST}
             for one in ("i10001", "i10398")
         ],
+        SIMILAR_ITEMS: [
+            {"item_id": one, "rank": rank, "similar_item_id": other, "score": 0.5, "model_version": "m"}
+            | {"as_of": FIRST}
+            for one, rank, other in _neighbours()
+        ],
+        SUBSTITUTES: [
+            {"item_id": one, "rank": rank, "substitute_item_id": other, "source": "same_kind", "as_of": FIRST}
+            | {"sessions_together": None, "lift": None, "q": None}
+            for one, rank, other in _neighbours()
+        ],
     }
     return {c.name: t.select(*c.column_names) for c, t in made.items()} | {
         c.name: make_table(backend, c, some) for c, some in rows.items()
     }
+
+
+def _neighbours() -> list[tuple[str, int, str]]:
+    """Every one of some items with every other, and its place among them."""
+    items = [f"i{10_000 + number}" for number in range(40)]
+    return [(one, rank, other) for one in items for rank, other in enumerate((i for i in items if i != one), start=1)]
 
 
 def _ledger(tables: dict[str, ibis.Table], backend: Any) -> ibis.Table:

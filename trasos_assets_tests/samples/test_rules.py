@@ -13,7 +13,7 @@ EXPECTED = {
     Rule.IDENTITY: {"identities"},
     Rule.FACTORS: {"als_model", "champion_model"},
     Rule.PAIRS: {"also_bought"},
-    Rule.ITEMS: {"raw_catalogue", "catalogue_history", "catalogue", "item_features"},
+    Rule.ITEMS: {"raw_catalogue", "catalogue_history", "catalogue", "item_features", "similar_items", "substitutes"},
     Rule.LINES: {"event_keys", "event_states", "quarantined_events", "quarantined_records"},
 }
 
