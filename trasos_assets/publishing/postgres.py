@@ -102,12 +102,16 @@ def _sentence(psycopg: Any, error: Exception, dsn: str) -> str:
         secret = psycopg.conninfo.conninfo_to_dict(dsn).get("password")
     except psycopg.Error:
         return f"TRASOS_PUBLISH_POSTGRES is no connection string; write it as {WRITE_AS}"
+    if isinstance(error, psycopg.OperationalError) and getattr(error, "sqlstate", None) is None:
+        # In the driver's own words there may be what it took for a host: of a password with an @, its second half.
+        return (
+            "PostgreSQL cannot be reached; is it up, and TRASOS_PUBLISH_POSTGRES right? Write it as "
+            f"{WRITE_AS}, other signs of the password than letters and digits as %XX (@ is %40)"
+        )
     # The driver tells of a row that was refused in further lines: they may hold a person.
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     for hidden in (dsn, secret):
         text = text.replace(str(hidden), "***") if hidden else text
-    if isinstance(error, psycopg.OperationalError) and getattr(error, "sqlstate", None) is None:
-        return f"PostgreSQL cannot be reached: {text}; is it up, and TRASOS_PUBLISH_POSTGRES right?"
     return f"PostgreSQL refused to publish: {text}; what was published before stands"
 
 

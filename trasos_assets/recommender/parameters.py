@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import timedelta
 from typing import Any
 
+import ibis
 import pyarrow as pa
 
 from trasos_assets.recommender.models.als import ALSConfig
 from trasos_assets.recommender.models.registry import MODELS, UnknownModelError, configured, kind_of, plain
-from trasos_assets.recommender.search.ledger import best_parameters
+from trasos_assets.recommender.search.ledger import best_parameters, blind_to
+from trasos_assets.recommender.splits import windows
 from trasos_assets.settings import Settings
-
-ALS_SETTINGS = ("als_factors", "als_regularization", "als_alpha", "als_iterations", "seed")
-"""Settings that decide on configs: parameters of every table that is made with them."""
 
 
 def competing(settings: Settings, *, on_spark: bool = False) -> list[str]:
@@ -54,6 +54,18 @@ def model_config(name: str, settings: Settings, trials: pa.Table | None = None) 
     config = replace(config, **changed)
     found = None if trials is None or trials.num_rows == 0 else best_parameters(trials, name)
     return config if found is None else configured(name, _over(plain(config), found))
+
+
+def blind_trials(trials: pa.Table, rows: pa.Table | ibis.Table, settings: Settings) -> pa.Table:
+    """The trials that saw no day on which the leaderboard tests today, by ``rows`` of training_interactions.
+
+    A search leaves those days out; but the windows may since have been made longer or more, or a shop has grown old
+    enough for one more of them.
+    """
+    tested = windows(rows, test_days=settings.test_days, folds=settings.folds)
+    if not tested or trials.num_rows == 0:
+        return trials
+    return blind_to(trials, min(train_through for train_through, _ in tested) + timedelta(days=1))
 
 
 def stored_config(name: str, parameters: str) -> Any:

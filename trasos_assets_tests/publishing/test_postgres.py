@@ -273,6 +273,7 @@ def test_errors_name_the_fix_and_never_the_password(tmp_path: Path) -> None:
         f"host=127.0.0.1 port=1 password={secret}",
         f"this is {secret}",
         f"postgresql://shop:{secret}@127.0.0.1:notaport/shop",
+        f"postgresql://shop:half@{secret}@127.0.0.1:1/shop",
     ):
         with pytest.raises(PublishError) as told:
             publish_postgres(dsn, published, SERVED, schema=SCHEMA)

@@ -1,13 +1,17 @@
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
+import ibis
 import pyarrow as pa
 import pytest
 
+from trasos_assets.contracts.science import TRAINING_INTERACTIONS
 from trasos_assets.recommender.models.registry import MODELS, UnknownModelError, plain
-from trasos_assets.recommender.parameters import competing, configured_models, model_config, stored_config
+from trasos_assets.recommender.parameters import blind_trials, competing, configured_models, model_config, stored_config
 from trasos_assets.recommender.search.ledger import TRIALS_SCHEMA
 from trasos_assets.settings import Settings
+
+TRAINING = ibis.schema(TRAINING_INTERACTIONS.types).to_pyarrow()
 
 
 def settings(**values) -> Settings:
@@ -79,3 +83,20 @@ def test_a_name_that_is_not_registered_is_told_with_the_setting_and_the_known_na
 
 def test_the_default_models_are_registered() -> None:
     assert {"als", "blend", "item_knn_bm25", "popularity"} <= set(configured_models(Settings.model_validate({})))
+
+
+def test_trials_that_saw_a_day_that_is_tested_on_today_tune_nothing() -> None:
+    """At 20 days one window is tested on, and a search sees the days before it; at 21 a second one reaches into it."""
+    held = trials(trial("als", {"factors": 128}) | {"as_of": date(2026, 1, 13)})
+    asked = settings(test_days=7, folds=2)
+
+    def of(count: int) -> pa.Table:
+        seen = [date(2026, 1, 1) + timedelta(days=day) for day in range(count)]
+        one = {"person_id": "p", "item_id": "i", "views": 1, "carts": 0, "purchases": 1}
+        return pa.Table.from_pylist([one | {"day": day} for day in seen], schema=TRAINING)
+
+    assert blind_trials(held, of(20), asked).num_rows == 1
+    assert blind_trials(held, of(21), asked).num_rows == 0
+    assert blind_trials(held, of(40), asked).num_rows == 1
+    assert blind_trials(held, of(40), settings(test_days=7, folds=5)).num_rows == 0
+    assert blind_trials(held, of(0), asked).num_rows == 1

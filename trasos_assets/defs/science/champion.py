@@ -13,7 +13,7 @@ import ibis
 
 from trasos_assets.contracts.model import Contract
 from trasos_assets.contracts.models import CANDIDATE, CHAMPION, CHAMPION_MODEL, DEFINITION_OF_DONE
-from trasos_assets.defs.science.models import ALS_PARAMETERS
+from trasos_assets.defs.science.models import MODEL_SETTINGS
 from trasos_assets.lake.code import source_digest
 from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.store import LakeStore
@@ -41,7 +41,7 @@ def _of(contract: Contract, rows: list[dict[str, Any]]) -> ibis.Table:
     return ibis.memtable(pa.Table.from_pylist([{n: row[n] for n in schema.names} for row in rows], schema=schema))
 
 
-@table(CANDIDATE, tags=WEEKLY, parameters=(*ALS_PARAMETERS, "candidate"))
+@table(CANDIDATE, tags=WEEKLY, parameters=(*MODEL_SETTINGS, "candidate"))
 def candidate(
     training_interactions: ibis.Table, als_model: ibis.Table, trials: ibis.Table, watermark: ibis.Table
 ) -> ibis.Table:
@@ -49,7 +49,7 @@ def candidate(
     from trasos_assets.recommender import candidates
     from trasos_assets.recommender.engines import model_engine
     from trasos_assets.recommender.models.registry import plain
-    from trasos_assets.recommender.parameters import model_config
+    from trasos_assets.recommender.parameters import blind_trials, model_config
     from trasos_assets.recommender.splits import first_and_last_day
     from trasos_assets.recommender.versions import model_version
 
@@ -59,7 +59,7 @@ def candidate(
     if window is None or not reached:
         return _empty(CANDIDATE)
     kind = candidates.chosen(get_settings().candidate, on_spark=isinstance(rows, ibis.Table))
-    config = model_config(kind.name, get_settings(), trials.to_pyarrow())
+    config = model_config(kind.name, get_settings(), blind_trials(trials.to_pyarrow(), rows, get_settings()))
     versions = _rows(als_model.select("model_version").distinct())
     als_version = versions[0]["model_version"] if versions else None
     source = engine.fingerprint(rows)

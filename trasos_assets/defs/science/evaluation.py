@@ -73,7 +73,7 @@ def evaluations(
     from trasos_assets.recommender.engines import model_engine
     from trasos_assets.recommender.evaluation import evaluate
     from trasos_assets.recommender.models.registry import kind_of
-    from trasos_assets.recommender.parameters import configured_models
+    from trasos_assets.recommender.parameters import blind_trials, configured_models
 
     settings = get_settings()
     engine = model_engine(training_interactions)
@@ -82,7 +82,8 @@ def evaluations(
     def build(name: str, config: Any) -> Any:
         return engine.als(config) if name == "als" else kind_of(name).build(config)
 
-    configs = configured_models(settings, trials.to_pyarrow(), on_spark=on_spark)
+    rows = engine.rows(training_interactions)
+    configs = configured_models(settings, blind_trials(trials.to_pyarrow(), rows, settings), on_spark=on_spark)
     models = {name: build(name, config) for name, config in configs.items()}
     serving = serving_config(store, on_spark=on_spark)
     aliases = {}
@@ -94,7 +95,7 @@ def evaluations(
             models[CHAMPION_NAME] = build(name, config)
     return ibis.memtable(
         evaluate(
-            engine.rows(training_interactions),
+            rows,
             models=models,
             test_days=settings.test_days,
             folds=settings.folds,
