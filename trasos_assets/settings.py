@@ -150,8 +150,7 @@ class Settings(BaseSettings):
         0.005, ge=0, description="NDCG@10 that a candidate may lose against the champion, and for new people."
     )
     non_inferiority_reason: str = Field(
-        "it knows newer days",
-        description="Why a candidate no better than the champion replaces it; empty: it does not.",
+        "", description="Why a candidate no better than the champion replaces it, where it knows no newer day."
     )
     done_people: int = Field(100, ge=1, description="People to judge a candidate by; with fewer none is promoted.")
     done_coverage: float = Field(

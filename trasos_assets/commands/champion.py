@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -89,7 +88,7 @@ def rollback(
         bool, typer.Option("--refresh/--no-refresh", help="Make recommendations and what follows from them anew.")
     ] = True,
 ) -> None:
-    """Let an earlier version serve again. The one that goes does not come back by itself; a new one may."""
+    """Let an earlier version serve again. The one that goes does not come back; one that beats this may follow."""
     warnings.filterwarnings("ignore", module="dagster.*")
     settings = settings_of_a_store()
     from trasos_assets.recommender.champions import ChampionError
@@ -100,6 +99,7 @@ def rollback(
         instance = open_instance(settings)
         from trasos_assets.definitions import assembled
         from trasos_assets.defs.operations import championship
+        from trasos_assets.defs.science.model_card import cards_again
         from trasos_assets.lake.engine import open_lake
 
         definitions, store = assembled(), open_lake(settings)
@@ -110,7 +110,7 @@ def rollback(
     championship.report_change(instance, definitions.resolve_asset_graph(), rows)
     last = rows[-1]
     _say(f"{last['model']} {last['model_version']} serves: {harmless(last['reason'])}")
-    _cards_again(rows, settings.reports_dir)
+    cards_again(rows, settings.reports_dir)
     if not refresh:
         _say("recommendations are still the other model's: `trasos run` makes them anew")
         return
@@ -128,6 +128,7 @@ def sign(by: Annotated[str, typer.Option("--by", help="Who answers for it.")]) -
     """Sign off the model that serves; the name goes into the history and onto the model's card."""
     settings = settings_of_a_store()
     from trasos_assets.defs.operations import championship
+    from trasos_assets.defs.science.model_card import cards_again
     from trasos_assets.lake.engine import open_lake
     from trasos_assets.recommender.champions import ChampionError
 
@@ -137,15 +138,4 @@ def sign(by: Annotated[str, typer.Option("--by", help="Who answers for it.")]) -
         raise fail(str(error)) from error
     last = rows[-1]
     _say(f"{last['model']} {last['model_version']} is signed off by {harmless(last['reason'])}")
-    _cards_again(rows, settings.reports_dir)
-
-
-def _cards_again(history: list[dict[str, Any]], reports: Path) -> None:
-    """Bring the cards of the versions of the history up to what it says by now."""
-    from trasos_assets.recommender import champions
-    from trasos_assets.reports.model_card import written_again
-
-    now = champions.serving(history)
-    for version in {row["model_version"] for row in history}:
-        serves = now is not None and now["model_version"] == version
-        written_again(reports, version, serves=serves, signed_by=champions.signatures(history, version))
+    cards_again(rows, settings.reports_dir)

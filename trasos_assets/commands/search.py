@@ -59,6 +59,7 @@ def search(
 
 
 def _search(settings: Settings, store: LakeStore) -> None:
+    from trasos_assets.contracts.engineering import ITEM_CATALOGUE
     from trasos_assets.contracts.models import TRIALS
     from trasos_assets.contracts.science import TRAINING_INTERACTIONS
     from trasos_assets.defs.operations.instance import open_instance
@@ -81,7 +82,7 @@ def _search(settings: Settings, store: LakeStore) -> None:
                     total=step.trials,
                 )
 
-            found = run_search(store.read(TRAINING_INTERACTIONS), store, settings, watch)
+            found = run_search(store.read(TRAINING_INTERACTIONS), store.read(ITEM_CATALOGUE), store, settings, watch)
     except SearchError as error:
         raise fail(str(error)) from error
     except KeyboardInterrupt as error:

@@ -73,6 +73,14 @@ def payload_rows(payload: str | None) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=PARTS)
 
 
+def no_vectors(told: Mapping[str, Any]) -> str:
+    """What is wrong, and what to run, where als_model is another than a row of candidate was made of."""
+    return (
+        f"als_model holds no vectors of version {told['als_version']}, which the candidate is made of; materialize "
+        "als_model and candidate together (job retrain_model)"
+    )
+
+
 def vectors_of(parts: pa.Table) -> pa.Table:
     """Rows with a vector, columns side, id, factors, sorted by side and id."""
     return parts.filter(pc.is_valid(parts["factors"])).select(["side", "id", "factors"]).sort_by(_KEY)

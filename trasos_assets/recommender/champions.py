@@ -43,6 +43,23 @@ def serving(history: Sequence[Row]) -> Row | None:
     return max(history, key=lambda row: row["sequence"], default=None)
 
 
+def whole_row(champion: ibis.Table, stored: Collection[str]) -> Row | None:
+    """The newest row of champion whose model can be restored: ``stored`` holds its version, or it needs no parts."""
+    rows = champion.order_by(ibis.desc("sequence")).to_pyarrow().to_pylist()
+    return next((row for row in rows if row["parts"] == 0 or row["model_version"] in stored), None)
+
+
+def was_rolled_back_to(history: Sequence[Row]) -> bool:
+    """Whether a person chose what serves, by a rollback."""
+    last = serving([row for row in history if row["action"] != SIGNED])
+    return last is not None and last["action"] == ROLLED_BACK
+
+
+def known_through(history: Sequence[Row], version: str) -> date | None:
+    """The last day of the data that there were when a version was promoted; None if it never was."""
+    return next((r["as_of"] for r in history if r["model_version"] == version and r["action"] == PROMOTED), None)
+
+
 def promoted(history: Sequence[Row], candidate: Row | None, *, passed: bool, reason: str, as_of: date) -> list[Row]:
     """The history with the candidate (a row of the contract candidate) appended if it ``passed`` and is new.
 
@@ -67,6 +84,11 @@ def kept_versions(history: Sequence[Row], keep: int) -> list[str]:
     latest = sorted(history, key=lambda row: row["sequence"], reverse=True)
     versions = dict.fromkeys(row["model_version"] for row in latest if row["model_version"] != FALLBACK)
     return list(versions)[:keep]
+
+
+def versions_to_keep(history: Sequence[Row], after: Sequence[Row], keep: int) -> list[str]:
+    """Versions whose parts are stored while ``history`` becomes ``after``: whichever of them stands, it can serve."""
+    return list(dict.fromkeys([*kept_versions(after, keep), *kept_versions(history, keep)]))
 
 
 def restorable(history: Sequence[Row], stored: Collection[str], keep: int) -> list[str]:
@@ -119,6 +141,25 @@ def signatures(history: Sequence[Row], version: str) -> list[str]:
     return [row["reason"] for row in rows if row["model_version"] == version and row["action"] == SIGNED]
 
 
+def stored_versions(champion_model: ibis.Table) -> set[str]:
+    """Versions of which champion_model holds rows."""
+    return set(champion_model.select("model_version").distinct().to_pyarrow()["model_version"].to_pylist())
+
+
+def require_stored(row: Row, stored: Collection[str]) -> None:
+    """Let no row into the history whose model could not be restored.
+
+    Raises:
+        ChampionError: there are parts of it, and its version is not among ``stored``.
+    """
+    version = row["model_version"]
+    if row["parts"] > 0 and version not in stored:
+        raise ChampionError(
+            f"version {version} is done, but champion_model holds nothing of it; materialize candidate, "
+            "definition_of_done, champion_model and champion together (job retrain_model). What serves goes on serving"
+        )
+
+
 def next_parts(
     stored: ibis.Table, versions: Sequence[str], people: ibis.Table, fresh: Mapping[str, ibis.Table]
 ) -> ibis.Table:
@@ -127,7 +168,7 @@ def next_parts(
     ``people`` (person_id) are those whom the lake still knows: vectors of others, who were forgotten, do not stay.
     ``fresh`` has by version the columns side, id, factors, payload.
     """
-    there = set(stored.select("model_version").distinct().to_pyarrow()["model_version"].to_pylist())
+    there = stored_versions(stored)
     columns = ("model_version", "side", "id", "factors", "payload")
     kept = stored.filter(stored["model_version"].isin([v for v in versions if v in there] or [""])).select(*columns)
     known = people.select(id="person_id").distinct()

@@ -18,6 +18,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trasos_assets.contracts.models import EVALUATIONS, LIST_METRICS, RANKING_METRICS
 from trasos_assets.recommender.ids import IdMap
@@ -66,7 +67,8 @@ def evaluate(
     rows are repeated under them: a champion with the parameters of a competitor need not be fitted again.
 
     Of an Ibis table, what the judged people had to do with is fetched, and counts of items; the models must take such a
-    table too. No rows if there are fewer than two days, or nobody bought anything in any window.
+    table too. A model that was given attributes of items (``ModelKind.build``) may list some that nobody touched. No
+    rows if there are fewer than two days, or nobody bought anything in any window.
     """
     if not ks or min(ks) < 1:
         raise ValueError(f"ks must hold list lengths of at least 1, got {tuple(ks)}")
@@ -122,10 +124,12 @@ def _judged(name: str, model: Recommender, fold: _Fold, ks: Sequence[int]) -> pa
             lists = model.recommend(truth.people.external_ids, max(ks), exclude=truth.exclude)
         of_target = {"target": truth.target, "serve_seconds": serve.seconds, "people_served": len(truth.people)}
         shown = Shown.of(lists, truth.people, fold.facts)
+        # A model that is told of items by their attributes lists some that nobody has touched.
+        of_seen = lists.filter(pc.is_in(lists["item_id"], value_set=fold.facts.items.external_ids))
         known, unseen = (judge(lists, pairs) for pairs in (truth.known, truth.unseen))
         for k in ks:
             same = of_fit | of_target | {"k": k}
-            same["coverage"] = coverage(lists, k, max(1, len(fold.facts.items)))
+            same["coverage"] = coverage(of_seen, k, max(1, len(fold.facts.items)))
             same["gini"] = gini(lists, k, len(fold.facts.items))
             likeness = {metric: of(shown, k, fold.facts) for metric, of in PER_LIST.items()}
             found.append(_rows(same, known, k, truth, likeness))

@@ -57,18 +57,22 @@ _BLOCK_PEOPLE = 50_000
 
 @dataclass(frozen=True)
 class Champion:
-    """What serves: a model of the registry, its parameters as plain values, its version."""
+    """What serves: a model of the registry, its parameters as plain values, its version.
+
+    ``items`` is what it must be told of items (``attributes.attributes_for``).
+    """
 
     model: str
     parameters: Mapping[str, Any]
     version: str
+    items: pa.Table | None = None
 
     @classmethod
-    def of_row(cls, row: Mapping[str, Any] | None) -> Champion | None:
+    def of_row(cls, row: Mapping[str, Any] | None, items: pa.Table | None = None) -> Champion | None:
         """Of a row of the contract champion; None where there is none, or where it is what the fallbacks are."""
         if row is None or row["model"] in PLAIN:
             return None
-        return cls(row["model"], json.loads(row["parameters"] or "{}"), row["model_version"])
+        return cls(row["model"], json.loads(row["parameters"] or "{}"), row["model_version"], items)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,9 +22,9 @@ FIRST, DAYS = date(2026, 1, 1), 28
 LAST = FIRST + timedelta(days=DAYS - 1)
 GATE = (
     *("als_model", "evaluations", "leaderboard", "model_comparisons", "model_costs"),
-    *("candidate", "definition_of_done", "champion", "champion_model", "model_card"),
+    *("candidate", "definition_of_done", "champion_model", "champion", "model_card"),
 )
-ASKING = ("candidate", "definition_of_done", "champion", "champion_model", "model_card")
+ASKING = ("candidate", "definition_of_done", "champion_model", "champion", "model_card")
 """What follows the model and the leaderboard."""
 
 ENVIRONMENT = {
@@ -38,8 +38,8 @@ ENVIRONMENT = {
 }
 
 
-def interactions(people: int = 120, items: int = 60, seed: int = 0) -> list[dict[str, Any]]:
-    """Even people buy even items, odd people odd ones."""
+def interactions(people: int = 120, items: int = 60, seed: int = 0, later: int = 0) -> list[dict[str, Any]]:
+    """Even people buy even items, odd people odd ones; all of it ``later`` days later."""
     rng = np.random.default_rng(seed)
     person = np.repeat(np.arange(people), 10)
     item = rng.integers(0, items // 2, len(person)) * 2 + person % 2
@@ -47,7 +47,8 @@ def interactions(people: int = 120, items: int = 60, seed: int = 0) -> list[dict
     cells = sorted(set(zip(person.tolist(), item.tolist(), day.tolist(), strict=True)))
     names = ("person_id", "item_id", "day", "views", "carts", "purchases")
     return [
-        dict(zip(names, (f"p{p:03}", f"i{i:03}", FIRST + timedelta(days=d), 1, 0, 1), strict=True)) for p, i, d in cells
+        dict(zip(names, (f"p{p:03}", f"i{i:03}", FIRST + timedelta(days=d + later), 1, 0, 1), strict=True))
+        for p, i, d in cells
     ]
 
 

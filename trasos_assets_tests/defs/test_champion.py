@@ -27,6 +27,7 @@ from trasos_assets.defs.operations import championship
 from trasos_assets.defs.operations.health import owner_of_check
 from trasos_assets.lake.engine import open_lake
 from trasos_assets.lake.store import LakeStore
+from trasos_assets.recommender.candidates import CandidateError
 from trasos_assets.recommender.champions import ChampionError, serving_version
 from trasos_assets.recommender.definition_of_done import OWNERS
 from trasos_assets.settings import get_settings
@@ -125,6 +126,12 @@ def _vectors(side: str, change: Callable[[np.ndarray], np.ndarray], version: str
     return spoil
 
 
+def _with_a_reason(settings: pytest.MonkeyPatch) -> None:
+    """Not to be better than the champion, or newer, is no fault of the candidate."""
+    settings.setenv("TRASOS_NON_INFERIORITY_REASON", "a test")
+    get_settings.cache_clear()
+
+
 def _asked_in_vain(lake: LakeStore, instance: dg.DagsterInstance) -> dict[str, str]:
     """Why a candidate was refused; the champion serves on, and the checks of its criteria fail loudly."""
     before = rows_of(lake, "champion"), rows_of(lake, "champion_model")
@@ -186,15 +193,18 @@ def test_a_model_that_knows_the_future_is_refused(lake, instance) -> None:
     assert refused["trained_on_the_past"].startswith("leaked future")
 
 
-def test_a_model_that_its_data_and_parameters_do_not_give_again_is_refused(lake, instance) -> None:
+def test_a_model_that_its_data_and_parameters_do_not_give_again_is_refused(lake, instance, monkeypatch) -> None:
     """So is one that learned from rows that it does not tell of."""
+    _with_a_reason(monkeypatch)
     changed(lake, "als_model", _vectors("item", lambda vectors: vectors * np.float32(1.0001), "touched"))
     refused = _asked_in_vain(lake, instance)
     assert list(refused) == ["is_reproducible"]
     assert refused["is_reproducible"] == "a second fit to the days up to as_of gives another model"
 
 
-def test_a_model_that_was_judged_by_what_it_learned_is_refused(lake, instance) -> None:
+def test_a_model_that_was_judged_by_what_it_learned_is_refused(lake, instance, monkeypatch) -> None:
+    _with_a_reason(monkeypatch)
+
     def leak(board: pa.Table) -> pa.Table:
         at = board.column_names.index("source_through")
         return board.set_column(at, "source_through", board["test_through"])
@@ -215,11 +225,13 @@ def test_too_little_data_promotes_nobody_and_alarms_nobody(lake, instance, monke
     assert [row["model"] for row in rows_of(lake, "champion")] == ["popularity_recent"]
 
 
-def _retrained(lake: LakeStore, instance: dg.DagsterInstance, seed: int) -> str:
-    """Another day's data and a new candidate, which is promoted; its version."""
-    gate.shop(gate.interactions(seed=seed))
-    run(instance, ["als_model", *ASKING])
-    assert refusals(lake) == {}
+def _retrained(
+    lake: LakeStore, instance: dg.DagsterInstance, seed: int, *, names: tuple = ASKING, days: int = 7
+) -> str:
+    """Other data, which reach ``days`` further for each seed, and a new candidate; its version."""
+    later = days * seed
+    gate.shop(gate.interactions(seed=seed, later=later), through=LAST + timedelta(days=later))
+    run(instance, ["als_model", *names])
     return rows_of(lake, "candidate")[0]["model_version"]
 
 
@@ -240,8 +252,96 @@ def test_rollback_serves_what_was_kept_and_is_not_undone_by_the_next_run(lake, i
     kept = {row["id"]: row["factors"] for row in rows_of(lake, "champion_model") if row["model_version"] == first}
     assert kept == factors
 
+    assert _retrained(lake, instance, seed=2) not in (first, second)
+    assert list(refusals(lake)) == ["holds_against_the_champion"]
+    assert serving_version(lake.read(CHAMPION)) == first
+
+
+def test_the_same_model_fitted_again_without_a_newer_day_needs_a_reason(lake, instance, monkeypatch) -> None:
+    first = rows_of(lake, "champion")[0]["model_version"]
+    second = _retrained(lake, instance, seed=1, days=0)
+    assert list(refusals(lake)) == ["holds_against_the_champion"] and serving_version(lake.read(CHAMPION)) == first
+    monkeypatch.setenv("TRASOS_NON_INFERIORITY_REASON", "its data were mended")
+    get_settings.cache_clear()
+    run(instance, ASKING)
+    assert serving_version(lake.read(CHAMPION)) == second
+    assert "fitted again: its data were mended" in rows_of(lake, "champion")[1]["reason"]
+
+
+def _others(settings: pytest.MonkeyPatch, factors: int) -> None:
+    settings.setenv("TRASOS_ALS_FACTORS", str(factors))
+    get_settings.cache_clear()
+
+
+def test_a_candidate_is_not_compared_with_one_who_served_when_the_board_was_made(lake, instance, monkeypatch) -> None:
+    """The board holds the first model as champion; the second serves by the time that the third asks."""
+    board = ("evaluations", "leaderboard", "model_comparisons", "model_costs")
+    run(instance, board)
+    assert {row["parameters"] for row in rows_of(lake, "model_costs") if row["model"] == "champion"}
+    _others(monkeypatch, 6)
+    monkeypatch.setenv("TRASOS_NON_INFERIORITY_REASON", "it is smaller")
+    monkeypatch.setenv("TRASOS_NON_INFERIORITY_MARGIN", "1")
+    get_settings.cache_clear()
+    run(instance, ("als_model", *board, *ASKING))
+    second = rows_of(lake, "candidate")[0]["model_version"]
+    assert serving_version(lake.read(CHAMPION)) == second
+    _others(monkeypatch, 8)
+    changed(lake, "model_costs", lambda costs: _with_parameters(costs, "als", 8))
+    gate.shop(gate.interactions(seed=1))
+    run(instance, ("als_model", *ASKING))
+    said = refusals(lake)["holds_against_the_champion"]
+    assert said.startswith("not compared with what serves") and serving_version(lake.read(CHAMPION)) == second
+    run(instance, (*board, *ASKING))
+    assert "not compared" not in refusals(lake).get("holds_against_the_champion", "")
+
+
+def _with_parameters(costs: pa.Table, model: str, factors: int) -> pa.Table:
+    """The board as it is where the candidate competed on it beside what serves: ``model`` with other factors."""
+    rows = costs.to_pylist()
+    for row in rows:
+        if row["model"] == model:
+            row["parameters"] = json.dumps(json.loads(row["parameters"]) | {"factors": factors})
+    return pa.Table.from_pylist(rows, schema=costs.schema)
+
+
+def test_a_kill_after_the_parts_are_stored_leaves_the_old_model_serving_whole(lake, instance) -> None:
+    first = rows_of(lake, "champion")[0]["model_version"]
+    killed = _retrained(lake, instance, seed=1, names=("candidate", "definition_of_done", "champion_model"))
+    assert serving_version(lake.read(CHAMPION)) == first
+    assert {row["model_version"] for row in rows_of(lake, "champion_model")} == {first, killed}
     third = _retrained(lake, instance, seed=2)
-    assert serving_version(lake.read(CHAMPION)) == third
+    assert [row["model_version"] for row in rows_of(lake, "champion")] == [first, third]
+    assert {row["model_version"] for row in rows_of(lake, "champion_model")} == {first, third}
+
+
+def test_the_run_after_a_kill_promotes_what_was_stored(lake, instance) -> None:
+    second = _retrained(lake, instance, seed=1, names=("candidate", "definition_of_done", "champion_model"))
+    run(instance, ("champion",))
+    assert serving_version(lake.read(CHAMPION)) == second
+
+
+def test_nothing_is_promoted_of_which_nothing_is_stored(lake, instance) -> None:
+    before = rows_of(lake, "champion")
+    with pytest.raises(ChampionError, match=r"champion_model holds nothing of it.*retrain_model"):
+        _retrained(lake, instance, seed=1, names=("candidate", "definition_of_done", "champion"))
+    assert rows_of(lake, "champion") == before
+
+
+def test_parts_of_another_als_model_are_not_stored_as_the_candidates(lake, instance) -> None:
+    _retrained(lake, instance, seed=1, names=("candidate", "definition_of_done"))
+    before = rows_of(lake, "champion_model")
+    changed(lake, "als_model", _vectors("item", lambda vectors: vectors, "another"))
+    with pytest.raises(CandidateError, match="als_model holds no vectors of version"):
+        run(instance, ("champion_model", "champion"))
+    assert rows_of(lake, "champion_model") == before
+
+
+def test_the_cards_of_former_champions_say_that_they_serve_no_more(lake, instance) -> None:
+    first = rows_of(lake, "champion")[0]["model_version"]
+    second = _retrained(lake, instance, seed=1)
+    folder = get_settings().reports_dir / "models"
+    cards = {version: json.loads((folder / f"{version}.json").read_text()) for version in (first, second)}
+    assert {version: card["serves"] for version, card in cards.items()} == {first: False, second: True}
 
 
 def test_a_failed_criterion_is_counted_with_the_team_that_asks_for_it() -> None:

@@ -20,7 +20,8 @@ import duckdb
 import pytest
 
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
-from trasos_assets_tests.defs.test_reliability import ENVIRONMENT, Hashes, Runner, hashes
+from trasos_assets_tests.defs.hashing import published_hashes
+from trasos_assets_tests.defs.test_reliability import ENVIRONMENT, Hashes, Runner
 
 FIRST, NEXT, RECEIVED, LAST = "2026-01-05", "2026-01-06", "2026-01-12", "2026-01-13"
 LIMIT = 1_000
@@ -66,7 +67,7 @@ def land_lines(data: Path, dataset: str, day: str, name: str, rows: list[dict[st
 
 def tables(data: Path) -> Hashes:
     """Every file of the lake but those that hold times."""
-    return {file: digest for file, digest in hashes(data).items() if "quarantine_releases" not in file}
+    return {file: digest for file, digest in published_hashes(data).items() if "quarantine_releases" not in file}
 
 
 def query(data: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import pytest
 
 from trasos_assets.contracts.engineering import IDENTITIES, INTERACTIONS, ITEM_CATALOGUE
 from trasos_assets.contracts.model import Contract
+from trasos_assets.contracts.models import CHAMPION, CHAMPION_MODEL
 from trasos_assets.contracts.science import CUSTOMER_FEATURES, ITEM_FEATURES
 from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS, SIMILAR_ITEMS, SUBSTITUTES
 from trasos_assets.defs.science import serving
@@ -19,6 +20,11 @@ from trasos_assets_tests.conftest import make_table, new_backend
 
 ITEMS = {"dress": "dresses", "other dress": "dresses", "third dress": "dresses", "shoe": "shoes", "gone": "shoes"}
 FINE = [("p", 1, "dress", "pinned", "pinned", None), ("p", 2, "shoe", "model", "because_viewed", "bought item")]
+
+
+def served(version: str, sequence: int, parts: int = 2) -> dict[str, Any]:
+    told = {"sequence": sequence, "model": "als", "model_version": version, "parameters": '{"factors": 1}'}
+    return told | {"parts": parts, "action": "promoted"}
 
 
 @pytest.fixture
@@ -37,6 +43,7 @@ def tables() -> dict[str, ibis.Table]:
         "catalogue": table(ITEM_CATALOGUE, [{"item_id": item, "stock": 3} for item in ITEMS]),
         "customer_features": table(CUSTOMER_FEATURES, [{"person_id": "p"}]),
         "identities": table(IDENTITIES, []),
+        "champion": table(CHAMPION, [served("v1", 1)]),
         "interactions": table(
             INTERACTIONS,
             [
@@ -59,10 +66,11 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     get_settings.cache_clear()
 
 
-def against(tables: dict[str, ibis.Table], rows: list[tuple]) -> set[str]:
+def against(tables: dict[str, ibis.Table], rows: list[tuple], version: str = "v1") -> set[str]:
     """Names of the checks of recommendations that rows speak against."""
     names = ("person_id", "rank", "item_id", "source", "reason", "because_item_id")
-    lists = make_table(new_backend(), RECOMMENDATIONS, [dict(zip(names, row, strict=True)) for row in rows])
+    told = [dict(zip(names, row, strict=True)) | {"model_version": version} for row in rows]
+    lists = make_table(new_backend(), RECOMMENDATIONS, told)
     staged = next(iter(tables.values())).get_backend().create_table("staged", lists.to_pyarrow(), overwrite=True)
     found = set()
     for check in FUNCTIONS["recommendations"].checks:
@@ -89,6 +97,34 @@ def against(tables: dict[str, ibis.Table], rows: list[tuple]) -> set[str]:
 def test_each_check_finds_what_breaks_it(tables, rules, row: tuple, broken: set[str]) -> None:
     assert against(tables, FINE) == set()
     assert against(tables, [*FINE, row]) == broken
+
+
+def test_lists_of_another_model_than_the_one_that_serves_are_found(tables, rules) -> None:
+    assert against(tables, FINE, version="v0") == {"lists_are_the_champions"}
+    nobody = tables | {"champion": tables["champion"].filter(ibis.literal(False))}
+    assert against(nobody, FINE, version="popularity_recent") == set()
+
+
+def test_a_champion_whose_parts_are_not_stored_gives_way_to_the_newest_that_is_whole() -> None:
+    backend = new_backend()
+    history = make_table(backend, CHAMPION, [served("v1", 1), served("v2", 2), served("v3", 3)])
+    stored = [{"model_version": version, "side": "item", "id": "i"} for version in ("v1", "v2")]
+    items = make_table(backend, ITEM_FEATURES, [])
+    champion, version, parts = serving._champion(history, make_table(backend, CHAMPION_MODEL, stored), items)
+    assert (champion.version, version) == ("v2", "v2") and parts.count().to_pyarrow().as_py() == 1
+    champion, version, _ = serving._champion(history, make_table(backend, CHAMPION_MODEL, []), items)
+    assert (champion, version) == (None, "popularity_recent")
+
+
+@pytest.mark.parametrize(
+    ("item", "similar", "against"), [("dress", "shoe", 0), ("dress", "gone", 1), ("gone", "dress", 1)]
+)
+def test_both_sides_of_a_similar_pair_must_be_for_sale(tables, item: str, similar: str, against: int) -> None:
+    backend = tables["item_features"].get_backend()
+    pair = make_table(new_backend(), SIMILAR_ITEMS, [{"item_id": item, "similar_item_id": similar, "rank": 1}])
+    staged = backend.create_table("staged", pair.to_pyarrow())
+    (check,) = FUNCTIONS["similar_items"].checks
+    assert check.find(staged, tables["item_features"]).count().to_pyarrow().as_py() == against
 
 
 def test_pinned_items_may_fill_a_limit_by_themselves(tables, rules) -> None:

@@ -15,10 +15,11 @@ from trasos_assets.recommender.models.als import ALS, ALSConfig
 from trasos_assets.recommender.models.base import PARTS, NotFittedError
 from trasos_assets.recommender.models.blend import Blend, BlendConfig
 from trasos_assets.recommender.models.blend_history import History
-from trasos_assets.recommender.models.blend_lessons import FIXED_SUM, TIMES, Lesson, learned, ndcg_of_pairs
+from trasos_assets.recommender.models.blend_lessons import FIXED_SUM, TIMES, Lesson, is_worth_it, learned, ndcg_of_pairs
 from trasos_assets.recommender.models.blend_ranker import Ranker, RankerConfig
 from trasos_assets.recommender.models.personal_repeat import PersonalRepeat
 from trasos_assets.recommender.models.popularity import Popularity, PopularityConfig
+from trasos_assets.recommender.models.registry import kind_of
 from trasos_assets.recommender.splits import rows_between
 from trasos_assets_tests.recommender.tables import FIRST_DAY, interactions, purchases
 
@@ -191,6 +192,38 @@ def test_attributes_bring_items_nobody_has_touched_to_those_who_like_their_categ
         Blend(SMALL, item_features=pa.table({"item_id": ["a", "a"]}))
 
 
+def novelty_shop(people: int = 90, seed: int = 0) -> tuple[pa.Table, pa.Table]:
+    """Rows of a shop where every ten days each category gets four new items, and its friends buy little else; and all
+    items with their category, those of the days to come too."""
+    rng = np.random.default_rng(seed)
+    rows = set()
+    for person in range(people):
+        for day in rng.choice(DAYS, 18, replace=False):
+            season = day // 10 if rng.random() < 0.8 else rng.integers(day // 10 + 1)
+            rows.add((f"p{person:03}", f"g{person % TASTES}s{season}i{rng.integers(IN_FASHION)}", int(day)))
+    names = [
+        f"g{group}s{season}i{n}" for group in range(TASTES) for season in range(DAYS // 10) for n in range(IN_FASHION)
+    ]
+    attributes = {"item_id": names, "category": [name[:2] for name in names], "brand": ["house"] * len(names)}
+    return purchases(sorted(rows)), pa.table(attributes)
+
+
+def test_a_new_item_of_the_favourite_category_is_recommended_when_attributes_are_given() -> None:
+    rows, attributes = novelty_shop()
+    last_season = DAYS // 10 - 1
+    split = FIRST_DAY + timedelta(days=10 * last_season - 1)
+    past = rows_between(rows, through=split)
+    told, untold = (kind_of("blend").build(SMALL, items=items).fit(past, as_of=split) for items in (attributes, None))
+    everyone, bought = past["person_id"].unique(), bought_pairs(past)
+    lists = told.recommend(everyone, 5, exclude=bought).to_pylist()
+    cold = [row for row in lists if f"s{last_season}" in row["item_id"]]
+    assert len({row["person_id"] for row in cold}) > 0.9 * len(everyone)
+    assert all(row["item_id"][:2] == f"g{int(row['person_id'][1:]) % TASTES}" for row in cold)
+    assert not any(f"s{last_season}" in item for item in untold.recommend(everyone, 5)["item_id"].to_pylist())
+    restored = kind_of("blend").build(SMALL, items=attributes).restore(told.parts(), past, as_of=split)
+    assert restored.recommend(everyone, 5, exclude=bought).to_pylist() == lists
+
+
 def test_a_ranker_of_attributes_asks_for_them(blend: Blend) -> None:
     items = SHOP["item_id"].unique().to_pylist()
     attributes = pa.table({"item_id": items, "category": [item[:2] for item in items]})
@@ -217,6 +250,21 @@ def test_a_ranker_serves_only_if_it_gains_on_the_fixed_sum() -> None:
     assert learned([[lesson(rng, False)], [lesson(rng, True)]], config, 100) is None
     assert learned([[lesson(rng, True)], [lesson(rng, True)]], config, 100_000) is None
     assert learned([], config, 0) is None
+
+
+@pytest.mark.parametrize(("mended", "spoilt", "serves"), [(12, 2, True), (3, 2, False), (2, 12, False)])
+def test_a_gain_that_may_be_chance_is_none(mended: int, spoilt: int, serves: bool) -> None:
+    # 50 people with two candidates; the sum puts the bought one first for half of them.
+    first_is_bought = np.tile([1.0, 0.0], 50)
+    right = np.arange(50) < 25
+    ours = right.copy()
+    ours[25 : 25 + mended], ours[:spoilt] = True, False
+    by_sum, by_us = (np.where(np.repeat(good, 2), first_is_bought, 1 - first_is_bought) for good in (right, ours))
+    features = np.stack([by_sum, np.zeros(100), by_us], axis=1).astype(np.float32)
+    told = Lesson((FIXED_SUM, TIMES, "told"), np.repeat(np.arange(50), 2), features, first_is_bought > 0)
+    ranker = Ranker.__new__(Ranker)
+    ranker.score = lambda features: features[:, 2]
+    assert is_worth_it(ranker, [told]) is serves
 
 
 def test_ndcg_of_pairs_is_that_of_the_metrics() -> None:

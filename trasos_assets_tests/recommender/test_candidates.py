@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trasos_assets.recommender import candidates
 from trasos_assets.recommender.models.base import PARTS
-from trasos_assets.recommender.models.registry import UnknownModelError
+from trasos_assets.recommender.models.registry import MODELS, UnknownModelError, plain
 
 number = st.floats(width=32, allow_nan=False)
 part = st.fixed_dictionaries(
@@ -19,6 +19,11 @@ part = st.fixed_dictionaries(
     }
 ).map(lambda row: row if row["factors"] is None else row | {"payload": None})
 parts = st.lists(part, max_size=6, unique_by=lambda row: (row["side"], row["id"]))
+
+
+def test_no_two_kinds_of_models_have_the_same_parameters_so_that_these_tell_them_apart() -> None:
+    kinds = [(type(kind.default), tuple(sorted(plain(kind.default)))) for kind in MODELS.values()]
+    assert len({names for _, names in kinds}) == len({config for config, _ in kinds}) > 1
 
 
 def table(rows: list[dict]) -> pa.Table:

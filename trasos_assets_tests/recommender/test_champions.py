@@ -93,6 +93,38 @@ def test_those_that_served_last_are_kept_a_rollback_counts_as_serving() -> None:
     assert champions.kept_versions(promote([], "a", passed=False), 2) == []
 
 
+def test_the_newest_version_that_is_stored_whole_serves_where_the_last_one_is_not() -> None:
+    history = as_table(promote(promote(served("a", "b"), "c", parts=0), "d"))
+    assert champions.whole_row(history, {"a", "b", "d"})["model_version"] == "d"
+    assert champions.whole_row(history, {"a", "b"})["model_version"] == "c"
+    assert champions.whole_row(as_table(served("a", "b")), {"a"})["model_version"] == "a"
+    assert champions.whole_row(as_table(served("a", "b")), set()) is None
+    assert champions.whole_row(as_table([]), {"a"}) is None
+
+
+def test_a_sign_off_does_not_hide_that_what_serves_was_rolled_back_to() -> None:
+    assert not champions.was_rolled_back_to([]) and not champions.was_rolled_back_to(served("a", "b"))
+    history = champions.signed(champions.rolled_back(served("a", "b"), "a", {"a", "b"}, keep=5), "Ada")
+    assert champions.was_rolled_back_to(history)
+    assert not champions.was_rolled_back_to(promote(history, "c"))
+
+
+def test_what_a_version_knew_is_told_by_its_promotion_and_not_by_a_later_rollback() -> None:
+    history = promote([], "a")
+    history = champions.promoted(history, asks("b") | {"as_of": date(2026, 2, 6)}, passed=True, reason="", as_of=DAY)
+    history = champions.rolled_back(history, "a", {"a", "b"}, keep=5)
+    assert history[-1]["as_of"] == date(2026, 2, 6)
+    assert champions.known_through(history, "a") == DAY
+    assert champions.known_through(history, "b") == date(2026, 2, 6)
+    assert champions.known_through(history, "unheard") is None
+
+
+def test_versions_that_could_serve_before_or_after_a_promotion_are_kept_while_it_is_made() -> None:
+    history = served("a", "b")
+    assert champions.versions_to_keep(history, promote(history, "c"), 2) == ["c", "b", "a"]
+    assert champions.versions_to_keep(history, history, 2) == ["b", "a"]
+
+
 def test_a_sign_off_changes_nothing_but_the_record() -> None:
     history = champions.signed(served("a"), " Ada ")
     assert champions.serving_version(as_table(history)) == "a" and champions.signatures(history, "a") == ["Ada"]

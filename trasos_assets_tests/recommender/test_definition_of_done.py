@@ -12,6 +12,7 @@ from trasos_assets_tests.recommender.done.evidence import GOOD, refused_by, spoi
 
 WORSE = Paired(-0.02, -0.03, -0.01, 900)
 DAY = date(2026, 1, 30)
+LEVEL = Paired(0.001, -0.004, 0.006, 900)
 
 
 def test_a_candidate_that_keeps_every_criterion_is_done() -> None:
@@ -87,10 +88,12 @@ def test_lists_of_nobody_prove_nothing() -> None:
 
 
 def test_no_worse_than_the_champion_needs_a_margin_and_a_reason() -> None:
-    level = spoiled(against_champion=Paired(0.001, -0.004, 0.006, 900))
-    assert refused_by(level) == {}
-    assert "TRASOS_NON_INFERIORITY_REASON" in refused_by(level, Thresholds(reason=" "))["holds_against_the_champion"]
-    assert "by more than 0.003" in refused_by(level, Thresholds(margin=0.003))["holds_against_the_champion"]
+    same_days = spoiled(against_champion=LEVEL, champion_through=DAY)
+    assert refused_by(same_days, Thresholds(reason="it costs half as much")) == {}
+    for reason in ("", " "):
+        said = refused_by(same_days, Thresholds(reason=reason))["holds_against_the_champion"]
+        assert "TRASOS_NON_INFERIORITY_REASON" in said
+    assert "by more than 0.003" in refused_by(same_days, Thresholds(margin=0.003))["holds_against_the_champion"]
     better = spoiled(against_champion=Paired(0.01, 0.001, 0.02, 900))
     assert refused_by(better, Thresholds(margin=0, reason="")) == {}
 
@@ -100,10 +103,37 @@ def test_the_first_model_and_a_refit_of_the_champion_need_no_comparison() -> Non
     assert refused_by(spoiled(champion=None, **uncompared)) == {}
     assert refused_by(spoiled(serves=True, **uncompared)) == {}
     assert refused_by(spoiled(same_model=True, **uncompared)) == {}
-    assert list(refused_by(spoiled(same_model=True, **uncompared), Thresholds(reason=""))) == [
-        "holds_against_the_champion"
-    ]
     assert list(refused_by(spoiled(**uncompared))) == ["holds_against_the_champion"]
+
+
+def test_newer_days_are_a_reason_only_where_they_are_newer() -> None:
+    assert Settings.model_fields["non_inferiority_reason"].default == Thresholds().reason == ""
+    for like in ({"against_champion": LEVEL}, {"same_model": True, "against_champion": None}):
+        assert refused_by(spoiled(**like)) == {}
+        assert "it knows newer days" in judged(spoiled(**like), Thresholds())[1]["reason"]
+        for through in (DAY, date(2026, 2, 1), None):
+            said = refused_by(spoiled(champion_through=through, **like))["holds_against_the_champion"]
+            assert "it knows no newer day" in said and "TRASOS_NON_INFERIORITY_REASON" in said
+
+
+def test_a_champion_that_the_leaderboard_did_not_judge_is_not_compared_with() -> None:
+    row = judged(spoiled(champion_is_on_board=False), Thresholds(reason="a reason"))[1]
+    assert (row["passed"], row["judged"]) == (False, False)
+    assert row["reason"].startswith("not compared with what serves")
+
+
+def test_only_what_beats_it_replaces_a_model_that_somebody_went_back_to() -> None:
+    reasons = Thresholds(reason="it costs half as much")
+    assert refused_by(spoiled(rolled_back=True)) == {}
+    for like in ({"against_champion": LEVEL}, {"same_model": True, "against_champion": Paired(0.0, 0.0, 0.0, 900)}):
+        assert refused_by(spoiled(**like), reasons) == {}
+        said = refused_by(spoiled(rolled_back=True, **like), reasons)["holds_against_the_champion"]
+        assert said.startswith("does not beat the model that was rolled back to")
+
+
+def test_a_champion_that_cannot_serve_here_is_nobody_to_beat() -> None:
+    row = judged(spoiled(cannot_serve_here="blend", against_champion=None, champion_is_on_board=False), Thresholds())[1]
+    assert row["passed"] and "blend, which Spark cannot serve" in row["reason"]
 
 
 def test_the_reason_of_a_leak_names_the_days() -> None:

@@ -29,8 +29,7 @@ def history_of(store: LakeStore) -> list[Row]:
 
 def stored_versions(store: LakeStore) -> set[str]:
     """Versions of which champion_model holds rows."""
-    found = store.read(CHAMPION_MODEL).select("model_version").distinct().to_pyarrow()
-    return set(found["model_version"].to_pylist())
+    return champions.stored_versions(store.read(CHAMPION_MODEL))
 
 
 def roll_back(store: LakeStore, version: str, *, keep: int, reason: str | None = None) -> list[Row]:

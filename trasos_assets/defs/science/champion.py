@@ -4,26 +4,22 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import dagster as dg
 import ibis
 
 from trasos_assets.contracts.model import Contract
 from trasos_assets.contracts.models import CANDIDATE, CHAMPION, CHAMPION_MODEL, DEFINITION_OF_DONE
 from trasos_assets.defs.science.models import MODEL_SETTINGS
 from trasos_assets.lake.code import source_digest
-from trasos_assets.lake.engine import Lake
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.lake.table import ANY_TABLE, WARN, WEEKLY, TableCheck, freshness_policy, table
+from trasos_assets.lake.table import WEEKLY, TableCheck, table
 from trasos_assets.recommender.definition_of_done import CRITERIA
 from trasos_assets.settings import get_settings
 
 THRESHOLDS = tuple(sorted({name for criterion in CRITERIA for name in criterion.settings}))
-_CARD_IS_WHOLE = "card_is_whole"
-CARD_TABLES = ("candidate", "definition_of_done", "champion", "leaderboard", "model_comparisons", "model_costs")
 
 
 def _rows(table_: ibis.Table) -> list[dict[str, Any]]:
@@ -43,10 +39,15 @@ def _of(contract: Contract, rows: list[dict[str, Any]]) -> ibis.Table:
 
 @table(CANDIDATE, tags=WEEKLY, parameters=(*MODEL_SETTINGS, "candidate"))
 def candidate(
-    training_interactions: ibis.Table, als_model: ibis.Table, trials: ibis.Table, watermark: ibis.Table
+    training_interactions: ibis.Table,
+    als_model: ibis.Table,
+    trials: ibis.Table,
+    item_features: ibis.Table,
+    watermark: ibis.Table,
 ) -> ibis.Table:
     """Fit the model that asks to serve to all that is known; the factors of als_model are its own where it has any."""
     from trasos_assets.recommender import candidates
+    from trasos_assets.recommender.attributes import attributes_for
     from trasos_assets.recommender.engines import model_engine
     from trasos_assets.recommender.models.registry import plain
     from trasos_assets.recommender.parameters import blind_trials, model_config
@@ -70,7 +71,8 @@ def candidate(
         parts = None if isinstance(rows, ibis.Table) else candidates.together(own.to_pyarrow(), None)
         count, code, version = int(own.count().to_pyarrow().as_py()), source_digest(engine.als.fit), als_version
     else:
-        model: Any = kind.build(config)
+        items = attributes_for([kind.name], item_features)
+        model: Any = kind.build(config, items=items)
         als = {"training_interactions": source, "code": source_digest(engine.als.fit)}
         if als_version is not None and als_version == model_version(als, getattr(config, "als", {})):
             # It is a part of this model, and was fitted already to the same rows with the same parameters.
@@ -79,7 +81,10 @@ def candidate(
         else:
             parts = model.fit(rows, as_of=window[1]).parts()
         count, code = parts.num_rows, source_digest(type(model).fit)
-        version = model_version({"training_interactions": source, "code": code, "model": kind.name}, config)
+        made_of = {"training_interactions": source, "code": code, "model": kind.name}
+        if items is not None:
+            made_of["item_attributes"] = engine.fingerprint(items)
+        version = model_version(made_of, config)
         vectors = candidates.vectors_of(parts)
         # Whether the vectors are those that als_model holds already.
         theirs = als_model.drop("model_version").to_pyarrow()
@@ -134,7 +139,6 @@ def definition_of_done(
     store: LakeStore,
 ) -> ibis.Table:
     """Put the candidate to the test and give every criterion its verdict."""
-    from trasos_assets.recommender import champions
     from trasos_assets.recommender.definition_of_done import Thresholds, is_done, judged
     from trasos_assets.recommender.done.examine import Board, Shop, examine, refitted_hash
     from trasos_assets.recommender.engines import model_engine
@@ -149,7 +153,7 @@ def definition_of_done(
         Shop(training_interactions, als_model, item_features, customer_features),
         rows,
         Board(*(each.to_pyarrow() for each in (leaderboard, model_comparisons, model_costs))),
-        champions.serving(_rows(store.read(CHAMPION))),
+        _rows(store.read(CHAMPION)),
         k=settings.top_k,
     )
     thresholds = Thresholds(
@@ -164,124 +168,82 @@ def definition_of_done(
     verdicts = judged(evidence, thresholds)
     if is_done(verdicts) and evidence.refit_hash is None:
         # The dearest question comes last, and only where the answer decides.
-        verdicts = judged(replace(evidence, refit_hash=refitted_hash(told, rows)), thresholds)
+        verdicts = judged(replace(evidence, refit_hash=refitted_hash(told, rows, item_features)), thresholds)
     own = {name: told[name] for name in ("model", "model_version", "as_of")}
     return _of(DEFINITION_OF_DONE, [row | own for row in verdicts])
 
 
-@table(CHAMPION, tags=WEEKLY)
-def champion(
-    candidate: ibis.Table, definition_of_done: ibis.Table, watermark: ibis.Table, store: LakeStore
-) -> ibis.Table:
-    """Append the candidate that is done and new; refused, it leaves the history as it is, and what serves serving."""
+def _after(
+    history: list[dict[str, Any]], candidate: ibis.Table, definition_of_done: ibis.Table, as_of: Any
+) -> list[dict[str, Any]]:
+    """The history as it is once the candidate was judged: with it as last row if it is done and new."""
     from trasos_assets.recommender import champions
     from trasos_assets.recommender.definition_of_done import is_done
 
-    history, reached = _rows(store.read(CHAMPION)), _rows(watermark)
-    if not reached:
-        return _of(CHAMPION, history)
     asked = next(iter(_rows(candidate)), None)
     verdicts = _rows(definition_of_done)
     same = asked is not None and all(row["model_version"] == asked["model_version"] for row in verdicts)
     why = "; ".join(row["reason"] for row in verdicts if row["criterion"].startswith(("beats_", "holds_")))
-    rows = champions.promoted(
-        history, asked, passed=same and is_done(verdicts), reason=why, as_of=reached[0]["data_through"]
-    )
-    return _of(CHAMPION, rows)
+    return champions.promoted(history, asked, passed=same and is_done(verdicts), reason=why, as_of=as_of)
 
 
 @table(CHAMPION_MODEL, tags=WEEKLY, parameters=("keep_models",))
 def champion_model(
-    champion: ibis.Table,
     candidate: ibis.Table,
+    definition_of_done: ibis.Table,
     als_model: ibis.Table,
     training_interactions: ibis.Table,
+    item_features: ibis.Table,
     store: LakeStore,
 ) -> ibis.Table:
-    """Keep what is stored of the versions that served last; people whom the lake no longer knows go from all."""
+    """Keep what is stored of the versions that served last, and of the candidate that is done before it serves; people
+    whom the lake no longer knows go from all."""
     from trasos_assets.recommender import candidates, champions
+    from trasos_assets.recommender.attributes import attributes_for
     from trasos_assets.recommender.done.examine import fitted_parts
     from trasos_assets.recommender.engines import model_engine
     from trasos_assets.recommender.models.registry import configured, kind_of
 
-    versions = champions.kept_versions(_rows(champion), get_settings().keep_models)
+    history, there = _rows(store.read(CHAMPION)), store.read(CHAMPION_MODEL)
+    after = _after(history, candidate, definition_of_done, None)
+    versions = champions.versions_to_keep(history, after, get_settings().keep_models)
+    stored = champions.stored_versions(there)
     fresh: dict[str, ibis.Table] = {}
     for told in _rows(candidate):
-        if told["model_version"] not in versions or told["parts"] == 0:
+        version = told["model_version"]
+        if version not in versions or told["parts"] == 0:
             continue
-        vectors = als_model.filter(als_model.model_version == (told["als_version"] or "")).drop("model_version")
-        texts = candidates.payload_rows(told["payload"])
         if told["als_version"] is None:
-            kind = kind_of(told["model"])
-            rows = model_engine(training_interactions).rows(training_interactions)
-            parts = fitted_parts(kind, configured(kind.name, candidates.parameters_of(told)), rows, told["as_of"])
-            fresh[told["model_version"]] = ibis.memtable(parts)
+            if version not in stored:
+                kind, config = kind_of(told["model"]), configured(told["model"], candidates.parameters_of(told))
+                rows = model_engine(training_interactions).rows(training_interactions)
+                items = attributes_for([kind.name], item_features)
+                fresh[version] = ibis.memtable(fitted_parts(kind, config, rows, items, told["as_of"]))
             continue
-        stored = vectors.mutate(payload=ibis.null("string"))
-        fresh[told["model_version"]] = stored.union(ibis.memtable(texts)) if texts.num_rows else stored
-    people = training_interactions.select("person_id")
-    return champions.next_parts(store.read(CHAMPION_MODEL), versions, people, fresh)
+        vectors = als_model.filter(als_model.model_version == told["als_version"]).drop("model_version")
+        if version not in stored and vectors.limit(1).to_pyarrow().num_rows == 0:
+            raise candidates.CandidateError(candidates.no_vectors(told))
+        texts = candidates.payload_rows(told["payload"])
+        own = vectors.mutate(payload=ibis.null("string"))
+        fresh[version] = own.union(ibis.memtable(texts)) if texts.num_rows else own
+    return champions.next_parts(there, versions, training_interactions.select("person_id"), fresh)
 
 
-def _write_card(tables: dict[str, ibis.Table], lake: Lake) -> tuple[Any, dict[str, Any]] | None:
+@table(CHAMPION, tags=WEEKLY)
+def champion(
+    candidate: ibis.Table,
+    definition_of_done: ibis.Table,
+    champion_model: ibis.Table,
+    watermark: ibis.Table,
+    store: LakeStore,
+) -> ibis.Table:
+    """Append the candidate that is done and new; refused, it leaves the history as it is, and what serves serving."""
     from trasos_assets.recommender import champions
-    from trasos_assets.reports.model_card import FOLDER, card_of, write_card
 
-    (lake.settings.reports_dir / FOLDER).mkdir(parents=True, exist_ok=True)
-    rows = {name: _rows(each) for name, each in tables.items()}
-    history, told = rows["champion"], next(iter(rows["candidate"]), {})
-    serving, version = champions.serving(history), told.get("model_version", "")
-    card = card_of(
-        rows,
-        serves=serving is not None and serving["model_version"] == version,
-        promoted=next((row["reason"] for row in history if row["model_version"] == version), None),
-        signed_by=champions.signatures(history, version),
-    )
-    return None if card is None else (write_card(card, lake.settings.reports_dir), card)
-
-
-@dg.asset(
-    ins={name: dg.AssetIn(key=name, dagster_type=ANY_TABLE, input_manager_key="lake_io") for name in CARD_TABLES},
-    description="The candidate's card: data, code, parameters, figures with intervals, verdicts, limits, sign-off.",
-    kinds={"html", "json"},
-    code_version=source_digest(_write_card),
-    freshness_policy=freshness_policy(CANDIDATE),
-    tags=WEEKLY,
-    check_specs=[
-        dg.AssetCheckSpec(
-            _CARD_IS_WHOLE,
-            asset="model_card",
-            description="The card holds a verdict on every criterion, and figures of the model it is about.",
-        )
-    ],
-)
-def model_card(context: dg.AssetExecutionContext, lake: Lake, **tables: ibis.Table) -> Iterator[Any]:
-    """Write the card beside those of earlier candidates; none before there is a candidate."""
-    written = _write_card(tables, lake)
-    if written is None:
-        context.log.info("there is no candidate yet, and so no card")
-        yield dg.Output(None)
-        yield dg.AssetCheckResult(check_name=_CARD_IS_WHOLE, passed=True, description="no candidate, no card")
-        return
-    page, card = written
-    yield dg.Output(
-        None,
-        metadata={
-            "page": dg.MetadataValue.url(page.as_uri()),
-            "path": dg.MetadataValue.path(str(page)),
-            "model": card["model"],
-            "model_version": card["model_version"],
-            "serves": card["serves"],
-            "refused": "; ".join(card["refused"]) or "no",
-        },
-    )
-    from trasos_assets.reports.model_card import card_lacks
-
-    lacking = card_lacks(card, [criterion.name for criterion in CRITERIA])
-    yield dg.AssetCheckResult(
-        check_name=_CARD_IS_WHOLE,
-        passed=not lacking,
-        severity=WARN,
-        description=f"the card of {card['model_version']} lacks {', '.join(lacking)}" if lacking else None,
-        metadata={"lacks": ", ".join(lacking) or "nothing"},
-    )
+    history, reached = _rows(store.read(CHAMPION)), _rows(watermark)
+    if not reached:
+        return _of(CHAMPION, history)
+    rows = _after(history, candidate, definition_of_done, reached[0]["data_through"])
+    if len(rows) > len(history):
+        champions.require_stored(rows[-1], champions.stored_versions(champion_model))
+    return _of(CHAMPION, rows)

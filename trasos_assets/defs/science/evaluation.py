@@ -70,6 +70,7 @@ def evaluations(
     training_interactions: ibis.Table, trials: ibis.Table, catalogue: ibis.Table, store: LakeStore
 ) -> ibis.Table:
     """Fit every competing model, and the champion's parameters, on every fold; judge each person's lists."""
+    from trasos_assets.recommender.attributes import attributes_for
     from trasos_assets.recommender.engines import model_engine
     from trasos_assets.recommender.evaluation import evaluate
     from trasos_assets.recommender.models.registry import kind_of
@@ -80,12 +81,13 @@ def evaluations(
     on_spark = training_interactions.get_backend().name == "pyspark"
 
     def build(name: str, config: Any) -> Any:
-        return engine.als(config) if name == "als" else kind_of(name).build(config)
+        return engine.als(config) if name == "als" else kind_of(name).build(config, items=items)
 
     rows = engine.rows(training_interactions)
     configs = configured_models(settings, blind_trials(trials.to_pyarrow(), rows, settings), on_spark=on_spark)
-    models = {name: build(name, config) for name, config in configs.items()}
     serving = serving_config(store, on_spark=on_spark)
+    items = attributes_for([*configs, *([serving[0]] if serving else [])], catalogue)
+    models = {name: build(name, config) for name, config in configs.items()}
     aliases = {}
     if serving is not None:
         name, config = serving

@@ -52,7 +52,11 @@ def chosen_models(settings: Settings, *, on_spark: bool = False) -> list[str]:
 
 
 def run_search(
-    training_interactions: ibis.Table, store: LakeStore, settings: Settings, watch: Callable[[Step], None]
+    training_interactions: ibis.Table,
+    catalogue: ibis.Table,
+    store: LakeStore,
+    settings: Settings,
+    watch: Callable[[Step], None],
 ) -> pa.Table:
     """Search what the settings ask for, and keep every trial in the lake as soon as it is done; all trials after it.
 
@@ -62,22 +66,28 @@ def run_search(
         SearchError: a model cannot be searched.
         TooYoungError: there are too few days.
     """
+    from trasos_assets.recommender.attributes import attributes_for
     from trasos_assets.recommender.engines import model_engine
     from trasos_assets.recommender.models.registry import kind_of
     from trasos_assets.recommender.search import search
 
     engine = model_engine(training_interactions)
     models = chosen_models(settings, on_spark=training_interactions.get_backend().name == "pyspark")
+    items = attributes_for(models, catalogue)
 
     def build(model: str, config: Any) -> Any:
-        return engine.als(config) if model == "als" else kind_of(model).build(config)
+        return engine.als(config) if model == "als" else kind_of(model).build(config, items=items)
+
+    def code(model: str) -> str:
+        own = code_of(build(model, kind_of(model).default))
+        return f"{own} {engine.fingerprint(items)}" if items is not None and kind_of(model).takes_items else own
 
     return search(
         engine.rows(training_interactions),
         held_trials(store),
         plan_of(settings, models),
         fingerprint=engine.fingerprint,
-        code=lambda model: code_of(build(model, kind_of(model).default)),
+        code=code,
         keep=lambda trials: store.write(TRIALS, ibis.memtable(trials)),
         build=build,
         watch=watch,
@@ -154,13 +164,13 @@ def report_search(instance: dg.DagsterInstance, trials: pa.Table, *, made: int) 
         )
     ],
 )
-def trials(training_interactions: ibis.Table, store: LakeStore) -> ibis.Table:
+def trials(training_interactions: ibis.Table, catalogue: ibis.Table, store: LakeStore) -> ibis.Table:
     """Go on with what was interrupted, or search anew where data or code changed; and write the page."""
     from trasos_assets.recommender.search import SearchError, TooYoungError
 
     settings, log = get_settings(), dg.get_dagster_logger()
     try:
-        found = run_search(training_interactions, store, settings, lambda step: log.info(in_words(step)))
+        found = run_search(training_interactions, catalogue, store, settings, lambda step: log.info(in_words(step)))
     except TooYoungError as error:
         log.warning(str(error))
         return store.read(TRIALS)

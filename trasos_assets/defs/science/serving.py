@@ -80,6 +80,18 @@ def _against_rules(recommendations: ibis.Table, item_features: ibis.Table, catal
     return ibis.union(*found) if len(found) > 1 else found[0]
 
 
+def _not_the_champions(recommendations: ibis.Table, champion: ibis.Table) -> ibis.Table:
+    from trasos_assets.recommender.champions import FALLBACK, serving_version
+
+    version = serving_version(champion) or FALLBACK
+    return recommendations.filter(recommendations.model_version != version)
+
+
+def _similar_not_for_sale(similar_items: ibis.Table, item_features: ibis.Table) -> ibis.Table:
+    shown = _for_sale(item_features).select(similar_item_id="item_id")
+    return _not_for_sale(similar_items, item_features).union(similar_items.anti_join(shown, "similar_item_id"))
+
+
 def _rules() -> Any:
     from trasos_assets.recommender.rules import read_rules
 
@@ -101,14 +113,22 @@ def _shelf(train: ibis.Table, item_features: ibis.Table, catalogue: ibis.Table) 
     )
 
 
-def _champion(champion: ibis.Table, champion_model: ibis.Table) -> tuple[Any, str, ibis.Table]:
-    """The model that serves (None: popularity), the version that its rows bear, and what is stored of it."""
-    from trasos_assets.recommender.champions import FALLBACK, serving_row
+def _champion(
+    champion: ibis.Table, champion_model: ibis.Table, item_features: ibis.Table
+) -> tuple[Any, str, ibis.Table]:
+    """The model that serves (None: popularity), the version that its rows bear, and what is stored of it.
+
+    A version whose stored parts are missing cannot serve: the newest that is whole does, and the check
+    ``lists_are_the_champions`` says so.
+    """
+    from trasos_assets.recommender.attributes import attributes_for
+    from trasos_assets.recommender.champions import FALLBACK, stored_versions, whole_row
     from trasos_assets.recommender.serving import Champion
 
-    row = serving_row(champion)
+    row = whole_row(champion, stored_versions(champion_model))
     version = FALLBACK if row is None else row["model_version"]
-    return Champion.of_row(row), version, champion_model.filter(champion_model.model_version == version)
+    items = None if row is None else attributes_for([row["model"]], item_features)
+    return Champion.of_row(row, items), version, champion_model.filter(champion_model.model_version == version)
 
 
 def _data_through(watermark: ibis.Table) -> date | None:
@@ -140,6 +160,11 @@ def _data_through(watermark: ibis.Table) -> date | None:
             "rules_are_kept", _against_rules, "No list breaks a rule of TRASOS_RULES_FILE.", blocking=True
         ),
         TableCheck("lists_are_of_known_people", _nobodys_list, "Every list is of a person of customer_features."),
+        TableCheck(
+            "lists_are_the_champions",
+            _not_the_champions,
+            "Every list is by the last row of champion; an earlier one's where champion_model has lost its parts.",
+        ),
     ],
 )  # fmt: skip
 def recommendations(
@@ -158,7 +183,7 @@ def recommendations(
     through = _data_through(watermark)
     if through is None:
         return ibis.memtable([], schema=dict(RECOMMENDATIONS.types))
-    serves, version, parts = _champion(champion, champion_model)
+    serves, version, parts = _champion(champion, champion_model, item_features)
     train = features.training_interactions(with_person(interactions, identities), catalogue)
     lists = model_engine(interactions).recommend_for_everyone(
         serves, parts, train, _shelf(train, item_features, catalogue), customer_features, get_settings().top_k
@@ -171,7 +196,10 @@ def recommendations(
     parameters=("rules_digest",),
     checks=[
         TableCheck(
-            "every_item_can_be_bought", _not_for_sale, "Only available products are shown, no services.", blocking=True
+            "every_item_can_be_bought",
+            _similar_not_for_sale,
+            "Only available products are shown, beside available products, no services.",
+            blocking=True,
         ),
     ],
 )
@@ -190,7 +218,7 @@ def similar_items(
     through = _data_through(watermark)
     if through is None:
         return ibis.memtable([], schema=dict(SIMILAR_ITEMS.types))
-    serves, version, parts = _champion(champion, champion_model)
+    serves, version, parts = _champion(champion, champion_model, item_features)
     train = features.training_interactions(with_person(interactions, identities), catalogue)
     shelf = _shelf(train, item_features, catalogue)
     found = model_engine(interactions).similar(serves, parts, train, shelf, SIMILAR)

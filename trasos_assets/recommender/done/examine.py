@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,14 @@ import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trasos_assets.recommender import candidates
+from trasos_assets.recommender import candidates, champions
+from trasos_assets.recommender.attributes import attributes_for
 from trasos_assets.recommender.champions import FALLBACK, Row
 from trasos_assets.recommender.done import gather
 from trasos_assets.recommender.done.model import Evidence, Lists, Paired
 from trasos_assets.recommender.models import ALS, Popularity, PopularityConfig
 from trasos_assets.recommender.models.base import PARTS, Recommends
-from trasos_assets.recommender.models.registry import RECENT_DAYS, ModelKind, configured, kind_of
+from trasos_assets.recommender.models.registry import RECENT_DAYS, ModelKind, configured, kind_of, plain
 from trasos_assets.recommender.splits import first_and_last_day, rows_between
 
 CHAMPION_NAME = "champion"
@@ -58,12 +60,12 @@ class _Stored:
 
 
 def examine(
-    told: Row, shop: Shop, rows: pa.Table | ibis.Table, board: Board, serving: Row | None, *, k: int
+    told: Row, shop: Shop, rows: pa.Table | ibis.Table, board: Board, history: Sequence[Row], *, k: int
 ) -> Evidence:
     """All that a candidate is judged by, but a second fit to tell whether it is reproducible: see ``refitted_hash``.
 
-    ``told`` is its row of the contract candidate, ``rows`` the training rows as its engine takes them, ``serving`` the
-    row of champion that serves. Lists are ``k`` long.
+    ``told`` is its row of the contract candidate, ``rows`` the training rows as its engine takes them, ``history``
+    those of champion. Lists are ``k`` long.
 
     Raises:
         CandidateError: what is stored of it is not there.
@@ -71,15 +73,16 @@ def examine(
     kind = kind_of(told["model"])
     config = configured(kind.name, candidates.parameters_of(told))
     sample = gather.sample_of(shop.training_interactions, shop.customer_features)
-    stored = _stored(told, kind, config, shop.als_model, rows, sample)
+    items = attributes_for([kind.name], shop.item_features)
+    stored = _stored(told, kind, config, shop.als_model, rows, items, sample)
     not_finite = gather.not_finite(stored.parts)
     lists = NOBODY
     if not not_finite:
-        model = _restored(kind, config, stored.parts, rows)
+        model = _restored(kind, config, stored.parts, rows, items)
         lists = _lists(model, shop, rows, sample, k)
     known, pairs = (None, 0) if not_finite else gather.known_pairs(stored.parts, sample.rows)
     compared = board if _is_of(board, told) else None
-    champion = serving if serving is not None and serving["model"] != FALLBACK else None
+    champion, foreign = to_beat(history, on_spark=isinstance(rows, ibis.Table))
     return Evidence(
         model=told["model"],
         against_popularity=_paired(compared, told, FALLBACK),
@@ -89,6 +92,10 @@ def examine(
         same_model=bool(champion)
         and champion["model"] == told["model"]
         and candidates.same_parameters(champion["parameters"], told["parameters"]),
+        champion_through=champions.known_through(history, champion["model_version"]) if champion else None,
+        champion_is_on_board=champion is not None and _is_on_board(board, champion),
+        rolled_back=champions.was_rolled_back_to(history),
+        cannot_serve_here=foreign,
         cold_against_popularity=_paired(compared, told, FALLBACK, segment="cold"),
         leaks=gather.leaks(board.leaderboard, told["model"]),
         first_day=told["first_day"],
@@ -104,24 +111,44 @@ def examine(
     )
 
 
-def refitted_hash(told: Row, rows: pa.Table | ibis.Table) -> str | None:
+def to_beat(history: Sequence[Row], *, on_spark: bool) -> tuple[Row | None, str | None]:
+    """The row of the champion that a candidate is held against; None for the fallback.
+
+    Nor is it one that Spark can neither serve nor fit, to be compared with: its model is the second value then.
+    """
+    serving = champions.serving(history)
+    if serving is None or serving["model"] == FALLBACK:
+        return None, None
+    if on_spark and not kind_of(serving["model"]).on_spark:
+        return None, serving["model"]
+    return serving, None
+
+
+def refitted_hash(told: Row, rows: pa.Table | ibis.Table, item_features: ibis.Table) -> str | None:
     """The hash of what a second fit to the days up to ``as_of`` stores; None on Spark, where it costs too much."""
     if isinstance(rows, ibis.Table):
         return None
     kind = kind_of(told["model"])
     config = configured(kind.name, candidates.parameters_of(told))
-    return candidates.parts_hash(fitted_parts(kind, config, rows, told["as_of"]))
+    items = attributes_for([kind.name], item_features)
+    return candidates.parts_hash(fitted_parts(kind, config, rows, items, told["as_of"]))
 
 
-def fitted_parts(kind: ModelKind, config: Any, rows: pa.Table, as_of: Any) -> pa.Table:
-    """What is stored of the model fitted to the rows of the days up to ``as_of``."""
+def fitted_parts(kind: ModelKind, config: Any, rows: pa.Table, items: pa.Table | None, as_of: Any) -> pa.Table:
+    """What is stored of the model fitted to the rows of the days up to ``as_of``; ``items`` as ``ModelKind.build``."""
     known = rows_between(rows, through=as_of)
     days = first_and_last_day(known)
-    return kind.build(config).fit(known, as_of=days[1] if days else as_of).parts()
+    return kind.build(config, items=items).fit(known, as_of=days[1] if days else as_of).parts()
 
 
 def _stored(
-    told: Row, kind: ModelKind, config: Any, als_model: ibis.Table, rows: pa.Table | ibis.Table, sample: gather.Sample
+    told: Row,
+    kind: ModelKind,
+    config: Any,
+    als_model: ibis.Table,
+    rows: pa.Table | ibis.Table,
+    items: pa.Table | None,
+    sample: gather.Sample,
 ) -> _Stored:
     vectors = als_model.filter(als_model.model_version == (told["als_version"] or "")).drop("model_version")
     if isinstance(rows, ibis.Table):
@@ -132,7 +159,7 @@ def _stored(
         length = pc.max(pc.list_value_length(parts["factors"])).as_py()
         return _Stored(parts, told["parts"] * length * 4 / 1e6, None)
     if told["als_version"] is None:
-        refit = fitted_parts(kind, config, rows, told["as_of"])
+        refit = fitted_parts(kind, config, rows, items, told["as_of"])
         return _Stored(refit, gather.megabytes(refit), candidates.parts_hash(refit))
     parts = candidates.together(vectors.to_pyarrow(), told["payload"])
     _require(parts, told)
@@ -141,16 +168,15 @@ def _stored(
 
 def _require(parts: pa.Table, told: Row) -> None:
     if parts.num_rows == 0:
-        raise candidates.CandidateError(
-            f"als_model holds no vectors of version {told['als_version']}, which the candidate is made of; materialize "
-            "als_model and candidate together (job retrain_model)"
-        )
+        raise candidates.CandidateError(candidates.no_vectors(told))
 
 
-def _restored(kind: ModelKind, config: Any, parts: pa.Table, rows: pa.Table | ibis.Table) -> Recommends:
+def _restored(
+    kind: ModelKind, config: Any, parts: pa.Table, rows: pa.Table | ibis.Table, items: pa.Table | None
+) -> Recommends:
     if isinstance(rows, ibis.Table):
         return ALS.from_factors(parts)
-    return kind.build(config).restore(parts.cast(PARTS), rows)
+    return kind.build(config, items=items).restore(parts.cast(PARTS), rows)
 
 
 def _lists(model: Recommends, shop: Shop, rows: pa.Table | ibis.Table, sample: gather.Sample, k: int) -> Lists:
@@ -166,9 +192,20 @@ def _lists(model: Recommends, shop: Shop, rows: pa.Table | ibis.Table, sample: g
 
 def _is_of(board: Board, told: Mapping[str, Any]) -> bool:
     """Whether what stands on the leaderboard under the candidate's name has its parameters."""
+    return _all_have(board, told["model"], told["parameters"])
+
+
+def _is_on_board(board: Board, serving: Row) -> bool:
+    """Whether the champion on the leaderboard is what serves now, by its parameters: no two kinds of models have the
+    same ones. The board holds whoever served when it was made."""
+    full = plain(configured(serving["model"], candidates.parameters_of(serving)))
+    return _all_have(board, CHAMPION_NAME, json.dumps(full))
+
+
+def _all_have(board: Board, name: str, parameters: str) -> bool:
     costs = board.model_costs
-    own = pc.unique(costs.filter(pc.equal(costs["model"], told["model"]))["parameters"]).to_pylist()
-    return bool(own) and all(candidates.same_parameters(text, told["parameters"]) for text in own)
+    own = pc.unique(costs.filter(pc.equal(costs["model"], name))["parameters"]).to_pylist()
+    return bool(own) and all(candidates.same_parameters(text, parameters) for text in own)
 
 
 def _paired(board: Board | None, told: Row, against: str, *, segment: str = "all") -> Paired | None:

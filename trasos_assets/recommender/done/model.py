@@ -49,7 +49,10 @@ class Evidence:
     """All that a candidate is judged by.
 
     ``champion`` is the version that serves, None for the fallback; ``serves``: it is the candidate's own;
-    ``same_model``: the two have the same parameters, and differ in their data only. ``leaks`` are rows of the
+    ``same_model``: the two have the same parameters, and differ in their data only. ``champion_through``: it knows no
+    day after this one. ``champion_is_on_board``: the champion that the leaderboard judged is the one that serves.
+    ``rolled_back``: a person went back to it. ``cannot_serve_here``: the model that serves elsewhere, on an engine that
+    this one's tables are not of; ``champion`` is None then. ``leaks`` are rows of the
     leaderboard whose training data reach into their truth, ``known_pairs`` of ``pairs`` are ``gather.known_pairs``.
     ``parts_hash`` is of what is stored, ``refit_hash`` of a second fit to the days up to ``as_of``; None where it was
     not fitted again.
@@ -61,6 +64,10 @@ class Evidence:
     champion: str | None
     serves: bool
     same_model: bool
+    champion_through: date | None
+    champion_is_on_board: bool
+    rolled_back: bool
+    cannot_serve_here: str | None
     cold_against_popularity: Paired | None
     leaks: int
     first_day: date
@@ -80,7 +87,7 @@ class Thresholds:
     """The settings of the definition of done; see settings.py for what each says."""
 
     margin: float = 0.005
-    reason: str = "it knows newer days"
+    reason: str = ""
     people: int = 100
     coverage: float = 0.1
     popularity: float = 0.9

@@ -8,6 +8,10 @@ CHANCE = 0.5
 LEAST_KNOWN, ERRORS = 0.52, 4
 """Share of pairs that vectors must get right, and by how many standard errors of a coin's share they must be above it:
 shuffled vectors of a small shop come to 0.51."""
+NEWER_DAYS, NO_REASON = (
+    "it knows newer days",
+    "it knows no newer day, and TRASOS_NON_INFERIORITY_REASON names no reason",
+)
 
 
 def _too_few(found: Paired | None, least: int, against: str) -> Verdict | None:
@@ -34,26 +38,37 @@ def beats_popularity(evidence: Evidence, thresholds: Thresholds) -> Verdict:
 
 def beats_champion(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     """The lower end of the paired interval against the champion, held against 0, then against the margin."""
+    if evidence.cannot_serve_here is not None:
+        return Verdict(
+            True, None, 0.0, f"first here: the champion is {evidence.cannot_serve_here}, which Spark cannot serve"
+        )
     if evidence.champion is None:
         return Verdict(True, None, 0.0, "first: no other model serves")
     if evidence.serves:
         return Verdict(True, None, 0.0, "it serves already")
-    why = thresholds.reason.strip()
-    if evidence.same_model:
-        said = f"the champion's own model and parameters, fitted again: {why}" if why else "the champion fitted again"
-        return Verdict(bool(why), 0.0, 0.0, said if why else f"{said}; TRASOS_NON_INFERIORITY_REASON names no reason")
+    newer = evidence.champion_through is not None and evidence.last_day > evidence.champion_through
+    why = thresholds.reason.strip() or (NEWER_DAYS if newer else "")
+    if evidence.same_model and not evidence.rolled_back:
+        said = f"the champion's own model and parameters, fitted again: {why}"
+        return Verdict(bool(why), 0.0, 0.0, said if why else f"the champion fitted again; {NO_REASON}")
+    if not evidence.champion_is_on_board:
+        said = "not compared with what serves: the leaderboard judged another champion, or none; run retrain_model"
+        return Verdict(False, None, 0.0, said, judged=False)
     found = evidence.against_champion
     few = _too_few(found, thresholds.people, "the champion")
     if few is not None or found is None or found.low is None:
         return few or Verdict(False, None, 0.0, "not compared", judged=False)
     if found.low > 0:
         return Verdict(True, found.low, 0.0, f"beats the champion: {_interval(found)}")
+    if evidence.rolled_back:
+        said = f"does not beat the model that was rolled back to, and nothing less replaces it: {_interval(found)}"
+        return Verdict(False, found.low, 0.0, said)
     least = -thresholds.margin
     if found.low >= least and why:
         return Verdict(True, found.low, least, f"not worse than the champion, and {why}: {_interval(found)}")
     said = f"may be worse than the champion by more than {thresholds.margin:g}: {_interval(found)}"
     if found.low >= least:
-        said = f"no better than the champion, and TRASOS_NON_INFERIORITY_REASON names no reason: {_interval(found)}"
+        said = f"no better than the champion; {NO_REASON}: {_interval(found)}"
     return Verdict(False, found.low, least, said)
 
 

@@ -65,6 +65,7 @@ class InProcessModels:
 
 
 def _restored(champion: Champion, parts: ibis.Table, rows: pa.Table) -> Recommender:
-    model = kind_of(champion.model).build(configured(champion.model, champion.parameters))
+    config = configured(champion.model, champion.parameters)
+    model = kind_of(champion.model).build(config, items=champion.items)
     stored = parts.select(*PARTS.names).order_by(["side", "id"]).to_pyarrow().cast(PARTS)
     return model.restore(stored, rows)

@@ -110,7 +110,8 @@ def _config(champion: Champion | None) -> ALSConfig:
     if champion.model != "als":
         raise ValueError(
             f"the champion is {champion.model}, which Spark cannot serve; train one there (TRASOS_CANDIDATE=als, then "
-            "the job retrain_model), or serve it with TRASOS_ENGINE=duckdb"
+            "the job retrain_model: it needs only to beat recent popularity), go back to an als or popularity that is "
+            "kept (trasos champion rollback VERSION), or serve this one with TRASOS_ENGINE=duckdb"
         )
     return configured(champion.model, champion.parameters)
 

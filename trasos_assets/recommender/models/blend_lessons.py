@@ -59,13 +59,13 @@ def learned(windows: Sequence[Sequence[Lesson]], config: RankerConfig, least_pur
 
     That is tried on the latest window by a ranker of the older ones, where there are any: the mean over people of
     NDCG@10 among the candidates, with the person's own items and without them, must be higher than that of the fixed
-    sum. None too with fewer than ``least_purchases`` bought pairs.
+    sum by more than a standard error. None too with fewer than ``least_purchases`` bought pairs.
     """
     windows = [lessons for lessons in windows if lessons]
     if sum(int(lesson.bought.sum()) for lessons in windows for lesson in lessons) < max(1, least_purchases):
         return None
     older = [lesson for lessons in windows[1:] for lesson in lessons]
-    if older and not _is_worth_it(_fitted(older, config), windows[0]):
+    if older and not is_worth_it(_fitted(older, config), windows[0]):
         return None
     return _fitted([lesson for lessons in windows for lesson in lessons], config)
 
@@ -75,8 +75,9 @@ def _fitted(lessons: Sequence[Lesson], config: RankerConfig) -> Ranker:
     return Ranker.fit(lessons[0].names, features, np.concatenate([lesson.bought for lesson in lessons]), config)
 
 
-def _is_worth_it(ranker: Ranker, lessons: Sequence[Lesson]) -> bool:
-    worth = 0.0
+def is_worth_it(ranker: Ranker, lessons: Sequence[Lesson]) -> bool:
+    """Whether a ranker gains on the fixed sum by more than a standard error: see ``learned``."""
+    worth, error = 0.0, 0.0
     for wanted in ("all", "new"):
         ours, fixed = [], []
         for lesson in lessons:
@@ -85,9 +86,12 @@ def _is_worth_it(ranker: Ranker, lessons: Sequence[Lesson]) -> bool:
             person, features, bought = lesson.person[asked], lesson.features[asked], lesson.bought[asked]
             ours.append(ndcg_of_pairs(person, ranker.score(features), bought))
             fixed.append(ndcg_of_pairs(person, features[:, lesson.names.index(FIXED_SUM)], bought))
-        if len(np.concatenate(ours)):
-            worth += float(np.concatenate(ours).mean() - np.concatenate(fixed).mean())
-    return worth > 0
+        gain = np.concatenate(ours) - np.concatenate(fixed)
+        if len(gain):
+            worth += float(gain.mean())
+            # Errors are added up as they are: the same people are behind both.
+            error += float(gain.std()) / len(gain) ** 0.5
+    return worth > error
 
 
 def ndcg_of_pairs(person: np.ndarray, score: np.ndarray, bought: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from trasos_assets.recommender.models.als import ALS, ALSConfig
 from trasos_assets.recommender.models.base import Recommender
 from trasos_assets.recommender.models.blend import Blend, BlendConfig
@@ -22,15 +24,24 @@ RECENT_DAYS = 14
 class ModelKind:
     """A name on the leaderboard: ``default`` is its config, ``build`` makes an unfitted model of a config.
 
-    ``baseline``: a candidate must beat it; ``on_spark``: it learns from tables that stay in Spark.
+    ``baseline``: a candidate must beat it; ``on_spark``: it learns from tables that stay in Spark; ``takes_items``: it
+    learns from what the catalogue says of items, too.
     """
 
     name: str
     says: str
     default: Any
-    build: Callable[[Any], Recommender]
+    make: Callable[..., Recommender]
     baseline: bool = False
     on_spark: bool = False
+    takes_items: bool = False
+
+    def build(self, config: Any, *, items: pa.Table | None = None) -> Recommender:
+        """An unfitted model; ``items`` (``attributes.item_attributes``) is for those that take it.
+
+        Fit, refit and restore must be given the same: what was learned of attributes asks for them.
+        """
+        return self.make(config, item_features=items) if self.takes_items else self.make(config)
 
 
 MODELS: Mapping[str, ModelKind] = {
@@ -55,7 +66,13 @@ MODELS: Mapping[str, ModelKind] = {
         ModelKind("als", "Matrix factorisation by alternating least squares.", ALSConfig(), ALS, False, True),
         ModelKind("bpr", "Matrix factorisation for rankings (Bayesian personalized ranking).", BPRConfig(), BPR),
         ModelKind("ease", "A linear model from items to items, in closed form.", EASEConfig(), EASE),
-        ModelKind("blend", "A second stage that ranks the candidates of other models.", BlendConfig(), Blend),
+        ModelKind(
+            "blend",
+            "A second stage that ranks the candidates of other models.",
+            BlendConfig(),
+            Blend,
+            takes_items=True,
+        ),
     )
 }
 

@@ -121,7 +121,7 @@ def search(
         held: rows of the contract trials; a study among them that is not finished goes on.
         plan: what is searched.
         fingerprint: a hash of rows.
-        code: a hash of a model's code; other code, other study.
+        code: a hash of a model's code, and of what it learns from beside the rows; another one, another study.
         keep: called with all trials after each one: whatever ends the search, what is finished is not lost.
         build: from a name and a config to an unfitted model (default: the registry's).
         watch: called as the search goes on.
