@@ -99,7 +99,7 @@ def affordable_test_days(table: pa.Table | ibis.Table, test_days: int, *, throug
 def windows(
     table: pa.Table | ibis.Table, *, test_days: int, folds: int, through: date | None = None
 ) -> list[tuple[date, date]]:
-    """The last day to learn from and the last day of truth of each of ``folds``, latest first; nothing is read but days.
+    """The last day to learn from and the last day of truth of each of ``folds``, latest first; it reads days only.
 
     A young shop gets a shorter window (``affordable_test_days``), and fewer of them: as many as leave at least as many
     days before the earliest window as the window has. None at all if fewer than two days were observed, or nothing lies

@@ -18,8 +18,8 @@ from trasos_assets.contracts.model import DAY
 from trasos_assets.lake.query import run_query
 from trasos_assets.lake.warehouse import at_hand
 from trasos_assets.settings import Settings
-from trasos_assets_tests.defs.killing import AFTER
 from trasos_assets_tests.defs.hashing import published_hashes
+from trasos_assets_tests.defs.killing import AFTER
 from trasos_assets_tests.defs.test_reliability import DAYS, RUN, Hashes, Runner, land, states_of_runs
 from trasos_assets_tests.s3_server import SECRET, Request, S3Server, s3_server
 
