@@ -11,18 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from trasos_assets.commands import champion, forget, publish, quarantine, sample, search, storage
+from trasos_assets.commands import forget, quarantine, sample, storage
 from trasos_assets.commands.terminal import DAY as _DAY
-from trasos_assets.commands.terminal import (
-    Format,
-    Plainly,
-    console,
-    errors,
-    ingest_shown,
-    place_or_fail,
-    require_free_port,
-    require_store,
-)
+from trasos_assets.commands.terminal import Format, Plainly, console, errors, ingest_shown, place_or_fail, require_store
 from trasos_assets.commands.terminal import fail as _fail
 from trasos_assets.commands.terminal import progress as _progress
 from trasos_assets.commands.terminal import settings_or_fail as _settings
@@ -34,11 +25,8 @@ _OUT = "Landing folder, or s3://bucket/prefix. Default: that of TRASOS_DATA_DIR.
 app = typer.Typer(cls=Plainly, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(storage.app, name="storage")
-app.add_typer(champion.app, name="champion")
 app.command()(sample.sample)
-app.command()(search.search)
 app.command()(forget.forget)
-app.command()(publish.publish)
 
 
 @app.command()
@@ -155,7 +143,7 @@ def run(
 @app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port.")] = 3000,
+    port: Annotated[int, typer.Option(help="Port.")] = 3000,
 ) -> None:
     """Serve the Dagster UI with its daemon: sensors and schedules run, lineage can be inspected."""
     import os
@@ -164,7 +152,6 @@ def ui(
 
     settings = _settings()
     require_store(settings.data_dir)
-    require_free_port(host, port)
     prepare_home(settings)
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "300")
     workspace = Path(__file__).parent.parent / "workspace.yaml"

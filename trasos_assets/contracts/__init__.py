@@ -1,6 +1,6 @@
 """One contract per table: the only place where columns, rules, owners and promises are written down."""
 
-from trasos_assets.contracts import analytics, engineering, erasure, models, monitoring, science, serving, storage
+from trasos_assets.contracts import analytics, engineering, erasure, science, storage
 from trasos_assets.contracts.model import Column, Contract, Rule
 
 CONTRACTS: dict[str, Contract] = {
@@ -10,9 +10,6 @@ CONTRACTS: dict[str, Contract] = {
         *erasure.CONTRACTS,
         *storage.CONTRACTS,
         *science.CONTRACTS,
-        *models.CONTRACTS,
-        *serving.CONTRACTS,
-        *monitoring.CONTRACTS,
         *analytics.CONTRACTS,
     )
 }

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import ibis
 import pyarrow as pa
 
-from trasos_assets.recommender.serving import Champion
-from trasos_assets.recommender.shelf import Shelf
+from trasos_assets.recommender.models import Popularity
 
 
 class ModelEngine(Protocol):
@@ -36,24 +35,18 @@ class ModelEngine(Protocol):
 
     def recommend_for_everyone(
         self,
-        champion: Champion | None,
-        parts: ibis.Table,
-        train: ibis.Table,
-        shelf: Shelf,
+        factors: ibis.Table,
+        fallback: Popularity,
         people: ibis.Table,
+        bought: ibis.Table,
+        for_sale: ibis.Table,
         k: int,
     ) -> ibis.Table:
-        """The rows of ``serving.recommend_for_everyone``, in no order.
+        """The rows of ``serving.recommend_for_everyone``, in no order, by the ALS of stored factors.
 
-        ``parts`` are those of the champion (side, id, factors, payload), maybe no rows; ``train`` the rows to learn
-        from as they are now, ``people`` has person_id. ``ValueError`` for a champion that this engine cannot serve.
+        ``factors`` has side, id and factors, and may have no rows; ``people`` has person_id, ``bought`` pairs
+        (person_id, item_id), ``for_sale`` item_id.
         """
-        ...
-
-    def similar(
-        self, champion: Champion | None, parts: ibis.Table, train: ibis.Table, shelf: Shelf, k: int
-    ) -> ibis.Table:
-        """The champion's ``similar`` (schema ``SIMILAR``, scores rounded) of all that may be shown; as above."""
         ...
 
 
