@@ -13,7 +13,16 @@ from rich.markup import escape
 
 from trasos_assets.commands import forget, quarantine, sample, storage
 from trasos_assets.commands.terminal import DAY as _DAY
-from trasos_assets.commands.terminal import Format, Plainly, console, errors, ingest_shown, place_or_fail, require_store
+from trasos_assets.commands.terminal import (
+    Format,
+    Plainly,
+    console,
+    errors,
+    ingest_shown,
+    place_or_fail,
+    require_free_port,
+    require_store,
+)
 from trasos_assets.commands.terminal import fail as _fail
 from trasos_assets.commands.terminal import progress as _progress
 from trasos_assets.commands.terminal import settings_or_fail as _settings
@@ -143,7 +152,7 @@ def run(
 @app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port.")] = 3000,
 ) -> None:
     """Serve the Dagster UI with its daemon: sensors and schedules run, lineage can be inspected."""
     import os
@@ -152,6 +161,7 @@ def ui(
 
     settings = _settings()
     require_store(settings.data_dir)
+    require_free_port(host, port)
     prepare_home(settings)
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "300")
     workspace = Path(__file__).parent.parent / "workspace.yaml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import socket
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -52,6 +53,17 @@ class Plainly(TyperGroup):
             return super().invoke(ctx)
         except LakeError as error:
             raise fail(str(error)) from error
+
+
+def require_free_port(host: str, port: int) -> None:
+    """End the command if nothing can listen there: the daemon beside the server would go on alone."""
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(kind, socket.SOCK_STREAM) as asked:
+            asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            asked.bind(address)
+    except (OSError, OverflowError) as error:
+        raise fail(f"cannot listen on {host}:{port} ({error}); name another with --port or --host") from error
 
 
 def settings_or_fail() -> Settings:
