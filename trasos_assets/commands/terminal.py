@@ -62,7 +62,7 @@ def require_free_port(host: str, port: int) -> None:
         with socket.socket(kind, socket.SOCK_STREAM) as asked:
             asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             asked.bind(address)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise fail(f"cannot listen on {host}:{port} ({error}); name another with --port or --host") from error
 
 

@@ -1,12 +1,13 @@
 """One contract per table: the only place where columns, rules, owners and promises are written down."""
 
-from trasos_assets.contracts import analytics, engineering, erasure, science, storage
+from trasos_assets.contracts import analytics, engineering, erasure, reference, science, storage
 from trasos_assets.contracts.model import Column, Contract, Rule
 
 CONTRACTS: dict[str, Contract] = {
     contract.name: contract
     for contract in (
         *engineering.CONTRACTS,
+        *reference.CONTRACTS,
         *erasure.CONTRACTS,
         *storage.CONTRACTS,
         *science.CONTRACTS,

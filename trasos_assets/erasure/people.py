@@ -12,7 +12,8 @@ from typing import Any
 
 import ibis
 
-from trasos_assets.contracts.engineering import ASSIGNMENTS, CLEAN_EVENTS, IDENTITIES, RAW_ASSIGNMENTS, RAW_EVENTS
+from trasos_assets.contracts.engineering import CLEAN_EVENTS, IDENTITIES, RAW_ASSIGNMENTS, RAW_EVENTS
+from trasos_assets.contracts.reference import ASSIGNMENTS
 from trasos_assets.erasure.patterns import Kind, kind_of, pattern_of_lines, pattern_of_text
 from trasos_assets.lake.errors import LakeError
 from trasos_assets.lake.store import LakeStore

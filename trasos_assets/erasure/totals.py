@@ -10,8 +10,9 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from trasos_assets.contracts.engineering import ASSIGNMENTS, CLEAN_EVENTS, RAW_EVENTS, WATERMARK
+from trasos_assets.contracts.engineering import CLEAN_EVENTS, RAW_EVENTS, WATERMARK
 from trasos_assets.contracts.erasure import ERASED_TOTALS
+from trasos_assets.contracts.reference import ASSIGNMENTS
 from trasos_assets.erasure.people import People, acts_of, lines_of, units_of
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.metrics import acquisition, experiments, funnel, kpis, retention

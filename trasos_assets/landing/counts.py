@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -23,6 +23,7 @@ from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.entries import ACCEPTED, SUPERSEDED, Row
 
 EVENTS = "events"
+SHOWN = 20
 _RECORDS = {c.name.removeprefix("raw_"): c for c in (RAW_CATALOGUE, RAW_MARKETING_SPEND, RAW_ASSIGNMENTS)}
 _NONE = {"accepted": 0, "duplicate": 0, "quarantined": 0}
 
@@ -78,6 +79,46 @@ def counted(store: LakeStore, days: Iterable[date]) -> Counts:
         )
         lines |= _by_delivery(judged)
     return Counts(lines, frozenset(known))
+
+
+def counted_late(store: LakeStore, rows: Sequence[Row]) -> list[Row] | None:
+    """The rows with counts that are missing, for they were taken before counts were kept; None if none can be made."""
+    days = uncounted_days(rows)
+    counts = counted(store, days) if days else Counts()
+    return [counts.enter(row) for row in rows] if counts.days else None
+
+
+def uncounted_days(rows: Iterable[Row]) -> set[date]:
+    """Received days of files that were taken and whose lines nobody has counted."""
+    return {row["received_day"] for row in rows if row["state"] == ACCEPTED and row["accepted"] is None}
+
+
+def rows_out_of_balance(rows: Iterable[Row]) -> list[Row]:
+    """Rows of files that were taken but whose lines read are not accepted, duplicate and quarantined ones together."""
+    taken = (row for row in rows if row["state"] == ACCEPTED)
+    parts = ("accepted", "duplicate", "quarantined")
+    return [
+        row
+        for row in taken
+        if any(row[part] is None for part in parts) or row["rows_read"] != sum(row[part] for part in parts)
+    ]
+
+
+def imbalance_in_words(rows: Iterable[Row]) -> str | None:
+    """Which taken files do not add up, and how to have them counted again; None if all do."""
+    found = rows_out_of_balance(rows)
+    if not found:
+        return None
+    shown = "; ".join(
+        f"{row['path']}: {row['rows_read']} rows read, but {row['accepted']} accepted, {row['duplicate']} duplicate "
+        f"and {row['quarantined']} quarantined"
+        for row in found[:SHOWN]
+    )
+    days = sorted(row["received_day"] for row in found)
+    return (
+        f"{len(found)} files do not add up; `trasos run --from {days[0]} --to {days[-1]}` builds their days again and "
+        f"counts anew. {shown}"
+    )
 
 
 def _published(store: LakeStore, contract: Contract, days: Iterable[date]) -> list[date]:

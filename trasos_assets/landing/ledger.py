@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,7 +28,7 @@ from trasos_assets.contracts.landing import EVENT
 from trasos_assets.lake.gone import Gone
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing import archive
-from trasos_assets.landing.counts import Counts, counted
+from trasos_assets.landing.counts import counted, counted_late, uncounted_days
 from trasos_assets.landing.entries import (
     ACCEPTED,
     OPEN,
@@ -58,19 +58,16 @@ __all__ = [
     "LandingError",
     "Row",
     "Stock",
-    "imbalance_in_words",
     "lost_deliveries",
     "pending_deliveries",
     "read_ledger",
     "rows_in_trouble",
-    "rows_out_of_balance",
     "settle",
     "take_stock",
     "taken_days",
     "unsettled_days",
 ]
 
-SHOWN = 20
 LOOKERS = 2
 """Files read at once: unpacking and hashing leave the interpreter free."""
 
@@ -195,7 +192,7 @@ def take_stock(
 
         for found in _looked_at(turn, look, until=until):
             changed |= books.enter(_refused_if_closed(found, closed, books))
-        rows = _counted_late(store, list(books.rows.values()))
+        rows = counted_late(store, list(books.rows.values()))
         if changed or rows is not None:
             _write(store, rows or books.rows.values())
     return Stock(
@@ -305,34 +302,6 @@ def rows_in_trouble(rows: Iterable[Row], settings: Settings) -> list[Row]:
     ]
 
 
-def rows_out_of_balance(rows: Iterable[Row]) -> list[Row]:
-    """Rows of files that were taken but whose lines read are not accepted, duplicate and quarantined ones together."""
-    taken = (row for row in rows if row["state"] == ACCEPTED)
-    parts = ("accepted", "duplicate", "quarantined")
-    return [
-        row
-        for row in taken
-        if any(row[part] is None for part in parts) or row["rows_read"] != sum(row[part] for part in parts)
-    ]
-
-
-def imbalance_in_words(rows: Iterable[Row]) -> str | None:
-    """Which taken files do not add up, and how to have them counted again; None if all do."""
-    found = rows_out_of_balance(rows)
-    if not found:
-        return None
-    shown = "; ".join(
-        f"{row['path']}: {row['rows_read']} rows read, but {row['accepted']} accepted, {row['duplicate']} duplicate "
-        f"and {row['quarantined']} quarantined"
-        for row in found[:SHOWN]
-    )
-    days = sorted(row["received_day"] for row in found)
-    return (
-        f"{len(found)} files do not add up; `trasos run --from {days[0]} --to {days[-1]}` builds their days again and "
-        f"counts anew. {shown}"
-    )
-
-
 def taken_days(store: LakeStore, dataset: str) -> set[date]:
     """Days on which a data set delivered files that were taken."""
     return {row["received_day"] for row in _of_days(store, ACCEPTED, dataset, date.min, date.max)}
@@ -355,17 +324,6 @@ def settle(store: LakeStore, deliveries: Iterable[str], *, run_id: str, days: It
             else row
             for row in read_ledger(store)
         ]
-        touched = {*days, *_uncounted_days(rows), *(row["received_day"] for row in rows if row["delivery"] in taken)}
+        touched = {*days, *uncounted_days(rows), *(row["received_day"] for row in rows if row["delivery"] in taken)}
         counts = counted(store, touched - {None})
         _write(store, map(counts.enter, rows))
-
-
-def _uncounted_days(rows: Iterable[Row]) -> set[date]:
-    return {row["received_day"] for row in rows if row["state"] == ACCEPTED and row["accepted"] is None}
-
-
-def _counted_late(store: LakeStore, rows: Sequence[Row]) -> list[Row] | None:
-    """The rows with counts that are missing, for they were taken before counts were kept; None if none can be made."""
-    days = _uncounted_days(rows)
-    counts = counted(store, days) if days else Counts()
-    return [counts.enter(row) for row in rows] if counts.days else None

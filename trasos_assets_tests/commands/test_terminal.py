@@ -24,6 +24,8 @@ def test_a_port_that_somebody_listens_on_ends_the_command_and_says_how_to_go_on(
     require_free_port(LOOPBACK, port)
 
 
-def test_a_host_that_is_not_there_ends_the_command() -> None:
+@pytest.mark.parametrize("host", ["no.such.host.invalid", f"{'a' * 70}.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_ends_the_command(host, capsys) -> None:
     with pytest.raises(typer.Exit):
-        require_free_port("no.such.host.invalid", 3000)
+        require_free_port(host, 3000)
+    assert f"cannot listen on {host}:3000" in " ".join(capsys.readouterr().err.split())

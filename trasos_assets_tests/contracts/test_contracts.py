@@ -32,9 +32,9 @@ def a_contract(**changes: object) -> Contract:
 
 
 def test_no_two_contracts_share_a_name() -> None:
-    from trasos_assets.contracts import analytics, engineering, erasure, science, storage
+    from trasos_assets.contracts import analytics, engineering, erasure, reference, science, storage
 
-    modules = (analytics, engineering, erasure, science, storage)
+    modules = (analytics, engineering, erasure, reference, science, storage)
     listed = [c.name for module in modules for c in module.CONTRACTS]
     assert sorted(listed) == sorted(CONTRACTS)
 

@@ -17,14 +17,12 @@ from trasos_assets.contracts.engineering import (
 )
 from trasos_assets.contracts.schema import violations
 from trasos_assets.lake.store import LakeStore
-from trasos_assets.landing.counts import counted
+from trasos_assets.landing.counts import counted, imbalance_in_words, rows_out_of_balance
 from trasos_assets.landing.ledger import (
     ACCEPTED,
     LANDING_LEDGER,
     Row,
-    imbalance_in_words,
     read_ledger,
-    rows_out_of_balance,
     settle,
     take_stock,
 )

@@ -11,17 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trasos_assets.contracts import CONTRACTS
-from trasos_assets.contracts.engineering import (
-    ASSIGNMENTS,
-    CATALOGUE_HISTORY,
-    ITEM_CATALOGUE,
-    RAW_ASSIGNMENTS,
-    RAW_CATALOGUE,
-    RAW_MARKETING_SPEND,
-    SPEND,
-)
+from trasos_assets.contracts.engineering import RAW_ASSIGNMENTS, RAW_CATALOGUE, RAW_MARKETING_SPEND
 from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, MARKETING_SPEND
 from trasos_assets.contracts.model import Contract
+from trasos_assets.contracts.reference import ASSIGNMENTS, CATALOGUE_HISTORY, ITEM_CATALOGUE, SPEND
 from trasos_assets.contracts.schema import violations
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.snapshots import catalogue_history, first_assignments, latest_catalogue, latest_spend

@@ -8,8 +8,9 @@ import ibis
 import pytest
 
 from trasos_assets.contracts.analytics import ORDERS
-from trasos_assets.contracts.engineering import INTERACTIONS, ITEM_CATALOGUE, WATERMARK
+from trasos_assets.contracts.engineering import INTERACTIONS, WATERMARK
 from trasos_assets.contracts.model import DATE, TEXT, Column, Contract
+from trasos_assets.contracts.reference import ITEM_CATALOGUE
 from trasos_assets.contracts.schema import violations
 from trasos_assets.contracts.science import CUSTOMER_FEATURES, ITEM_FEATURES, TRAINING_INTERACTIONS
 from trasos_assets.lake.store import LakeStore

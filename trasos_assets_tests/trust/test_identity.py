@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import trasos_assets
 from trasos_assets.contracts import CONTRACTS
-from trasos_assets.contracts.engineering import ASSIGNMENTS, CLEAN_EVENTS, IDENTITIES
+from trasos_assets.contracts.engineering import CLEAN_EVENTS, IDENTITIES
+from trasos_assets.contracts.reference import ASSIGNMENTS
 from trasos_assets.contracts.schema import violations
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.trust.identity import actor, identities, person_of_unit, with_person

@@ -23,10 +23,10 @@ from trasos_assets.lake.metadata import definition_metadata
 from trasos_assets.lake.portions import Weigh
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import TableCheck, freshness_policy, table
+from trasos_assets.landing.counts import imbalance_in_words
 from trasos_assets.landing.ledger import (
     ACCEPTED,
     PENDING,
-    imbalance_in_words,
     lost_deliveries,
     pending_deliveries,
     read_ledger,

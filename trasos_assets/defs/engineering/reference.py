@@ -6,18 +6,10 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import ibis
 
-from trasos_assets.contracts.engineering import (
-    ASSIGNMENTS,
-    CATALOGUE_HISTORY,
-    IDENTITIES,
-    ITEM_CATALOGUE,
-    QUARANTINED_RECORDS,
-    RESTATEMENTS,
-    SPEND,
-    WATERMARK,
-)
+from trasos_assets.contracts.engineering import IDENTITIES, QUARANTINED_RECORDS, RESTATEMENTS, WATERMARK
 from trasos_assets.contracts.erasure import ERASED_TOTALS
 from trasos_assets.contracts.landing import ASSIGNMENT, CATALOGUE, MARKETING_SPEND
+from trasos_assets.contracts.reference import ASSIGNMENTS, CATALOGUE_HISTORY, ITEM_CATALOGUE, SPEND
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import WARN, TableCheck, table
 from trasos_assets.landing import snapshots

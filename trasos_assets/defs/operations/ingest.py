@@ -21,7 +21,8 @@ from trasos_assets.erasure.journal import refuse_unfinished
 from trasos_assets.lake.days import every_day, first_day
 from trasos_assets.lake.format import open_format
 from trasos_assets.lake.store import LakeError, LakeStore
-from trasos_assets.landing.ledger import Stock, imbalance_in_words, read_ledger, rows_in_trouble, settle, take_stock
+from trasos_assets.landing.counts import imbalance_in_words
+from trasos_assets.landing.ledger import Stock, read_ledger, rows_in_trouble, settle, take_stock
 from trasos_assets.landing.releases import pending_releases, settle_releases
 from trasos_assets.settings import Settings
 
