@@ -7,7 +7,7 @@ export TRASOS_DATA_DIR ?= $(CURDIR)/data
 LANDING := $(TRASOS_DATA_DIR)/landing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-spark run test test-fast ui check bench clean lock
+.PHONY: help setup setup-spark setup-oracle run test test-fast ui check bench clean lock
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,16 +19,23 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMP): $(BIN)/uv pyproject.toml requirements.lock
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3]'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,postgres]'
 	@touch $@
 
 setup: $(STAMP) ## Create .venv with the pinned packages
 
 $(VENV)/.installed-spark: $(STAMP)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,spark]'
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.[dev,s3,postgres,spark]'
 	@touch $@
 
 setup-spark: $(VENV)/.installed-spark ## Add the Spark engine (450 MB); it needs Java 17 too: apt-get install openjdk-17-jre-headless
+
+.venv-oracle/.installed: $(BIN)/uv
+	$(BIN)/uv venv --quiet --python $(BIN)/python .venv-oracle
+	$(BIN)/uv pip install --quiet --python .venv-oracle/bin/python 'scikit-learn>=1.7'
+	@touch $@
+
+setup-oracle: .venv-oracle/.installed ## Add scikit-learn, in an environment of its own, to check metrics against
 
 run: $(STAMP) ## Land 30 simulated days if nothing has landed yet, then bring every table up to date
 	@test -d $(LANDING) || $(BIN)/trasos simulate --days 30 --visitors 3000 --seed 7 --out $(LANDING)
@@ -49,13 +56,16 @@ check: $(STAMP) ## Lint, format check, types, and the definitions as Dagster see
 	$(BIN)/pyright
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
 
-bench: $(STAMP) ## Run the benchmarks
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(STAMP) ## Run the benchmarks; RETAIL=PATH/TO/online_retail adds those that need it (about two hours)
+	@for script in ingest lake train; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@test -n "$(RETAIL)" || echo "left out, they need Online Retail: make bench RETAIL=PATH/TO/online_retail"
+	@test -z "$(RETAIL)" || for script in topk public_models quality; do \
+		echo "== $$script"; $(BIN)/python benchmarks/$$script.py "$(RETAIL)" || exit 1; done
 
 lock: $(BIN)/uv ## Write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-emit-index-url --no-annotate --no-header --all-extras --upgrade \
 		pyproject.toml --output-file requirements.lock
 
 clean: ## Remove .venv, caches and everything that `make run` wrote below data/
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oracle .pytest_cache .ruff_cache .hypothesis
 	rm -rf data/landing data/lake data/reports data/dagster_home data/trasos.duckdb

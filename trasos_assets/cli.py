@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from trasos_assets.commands import forget, quarantine, sample, storage
+from trasos_assets.commands import champion, forget, publish, quarantine, sample, search, storage
 from trasos_assets.commands.terminal import DAY as _DAY
 from trasos_assets.commands.terminal import (
     Format,
@@ -34,8 +34,11 @@ _OUT = "Landing folder, or s3://bucket/prefix. Default: that of TRASOS_DATA_DIR.
 app = typer.Typer(cls=Plainly, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(storage.app, name="storage")
+app.add_typer(champion.app, name="champion")
 app.command()(sample.sample)
+app.command()(search.search)
 app.command()(forget.forget)
+app.command()(publish.publish)
 
 
 @app.command()

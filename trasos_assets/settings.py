@@ -1,6 +1,7 @@
 """Every setting of the platform, in one class, read from the environment (prefix ``TRASOS_``)."""
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -111,6 +112,87 @@ class Settings(BaseSettings):
     als_iterations: int = Field(15, ge=1)
     test_days: int = Field(7, ge=1, description="Days of truth after the split when models are compared.")
 
+    rules_file: Path | None = Field(
+        None, description="Business rules of the shop's lists (YAML, see docs/serving.md). Default: none."
+    )
+    publish_dir: Path | None = Field(
+        None, description="Where the lists are published as files for the shop's backend. Default: below data_dir."
+    )
+    publish_postgres: SecretStr | None = Field(
+        None, description="PostgreSQL that the lists are published to, e.g. postgresql://user:password@host/db."
+    )
+    publish_schema: str = Field(
+        "trasos", pattern=r"^[a-z_][a-z0-9_]{0,40}$", description="PostgreSQL schema whose views the shop reads."
+    )
+    publish_keep: int = Field(3, ge=1, description="Published versions that are kept, the current one among them.")
+    folds: int = Field(2, ge=1, le=12, description="Windows of so many days, back to back, that models are judged on.")
+    models: str = Field(
+        "popularity,popularity_recent,personal_repeat,item_knn_bm25,als,blend",
+        description="Models compared on the leaderboard, comma separated; the baselines are compared in any case.",
+    )
+
+    search_models: str = Field(
+        "", description="Models that `search_models` and `trasos search` tune, comma separated. Default: all of them."
+    )
+    search_trials: int = Field(20, ge=1, description="Parameter sets that the search tries for each model.")
+    search_target: Literal["new_items", "all_items"] = Field(
+        "new_items", description="What the search looks for: items new to a person, or repeats too."
+    )
+
+    candidate: str = Field(
+        "blend",
+        description="The model that asks to become champion. Default: blend; als where there is none, on Spark.",
+    )
+    keep_models: int = Field(
+        5, ge=1, description="Versions that served last and can be rolled back to without a refit."
+    )
+    non_inferiority_margin: float = Field(
+        0.005, ge=0, description="NDCG@10 that a candidate may lose against the champion, and for new people."
+    )
+    non_inferiority_reason: str = Field(
+        "", description="Why a candidate no better than the champion replaces it, where it knows no newer day."
+    )
+    done_people: int = Field(100, ge=1, description="People to judge a candidate by; with fewer none is promoted.")
+    done_coverage: float = Field(
+        0.1, ge=0, le=1, description="Least share of the items for sale that a candidate's lists must reach."
+    )
+    done_popularity: float = Field(
+        0.9, gt=0, description="Most of the popularity of the most popular lists that a candidate's may have."
+    )
+    done_latency_ms: float = Field(
+        50.0, gt=0, description="Most milliseconds a candidate may take for a person's list."
+    )
+    done_memory_mb: float = Field(4_096.0, gt=0, description="Most megabytes that the vectors of a candidate may take.")
+
+    drift_reference_days: int = Field(
+        28, ge=2, description="Last days that the serving model learned from: what new days are compared with."
+    )
+    drift_days: int = Field(7, ge=1, description="Last days since it learned that are compared with them.")
+    drift_psi: float = Field(0.2, gt=0, description="Least population stability index, beyond chance, that is drift.")
+    drift_js: float = Field(0.1, gt=0, le=1, description="Least Jensen-Shannon distance that is drift.")
+    drift_alpha: float = Field(
+        0.001, gt=0, lt=1, description="Rate at which chance may pass for drift in one look at one feature."
+    )
+    drift_people: int = Field(100, ge=2, description="Effective people on either side below which nothing is judged.")
+    drift_looks: int = Field(2, ge=1, description="Looks in a row, as of different days, that must find the drift.")
+    model_stale_days: int = Field(21, ge=1, description="Days of data after which the serving model is stale.")
+    retraining_new_share: float = Field(
+        0.25, gt=0, description="New interactions, as a share of those learned from, that ask for a training."
+    )
+    retraining_cooldown_days: int = Field(
+        3, ge=1, description="Days of data after a training, or after asking for one, in which none is asked for."
+    )
+
+    @field_validator("rules_file", mode="before")
+    @classmethod
+    def _rules(cls, value: Any) -> Any:
+        return None if value in (None, "") else Path(value).expanduser().absolute()
+
+    @field_validator("publish_dir", mode="plain")
+    @classmethod
+    def _published(cls, value: Any) -> Path | None:
+        return None if value in (None, "") else place(value)
+
     @field_validator("landing_keep_days", "compact_after_days", "price_gb_month", "price_compute_hour", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
@@ -173,6 +255,21 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         """Where pages for people live, the dashboard among them."""
         return self.data_dir / "reports"
+
+    @property
+    def published_dir(self) -> Path:
+        """Where versions of the lists stand for the shop's backend, and the pointer to the one to read."""
+        return self.publish_dir or self.data_dir / "published"
+
+    @property
+    def rules_digest(self) -> str:
+        """Hash of the rules file, with which the lists are built again if it changes; ``none``, or ``unreadable``."""
+        if self.rules_file is None:
+            return "none"
+        try:
+            return hashlib.sha256(self.rules_file.read_bytes()).hexdigest()[:16]
+        except OSError:
+            return "unreadable"
 
     @property
     def warehouse_path(self) -> Path:

@@ -169,4 +169,4 @@ def _science(tables: Tables, keep: Callable[[str, ibis.Table], None]) -> None:
     lines = tables["order_lines"]
     baskets = lines.filter(lines.line_kind == "purchase").select("order_id", "item_id")
     days = watermark.to_pyarrow().to_pylist()
-    keep("also_bought", also_bought(baskets.semi_join(for_sale, "item_id"), days[0]["data_through"]))
+    keep("also_bought", also_bought(baskets.semi_join(for_sale, "item_id"), days[0]["data_through"], items=items))

@@ -1,6 +1,6 @@
 """One contract per table: the only place where columns, rules, owners and promises are written down."""
 
-from trasos_assets.contracts import analytics, engineering, erasure, reference, science, storage
+from trasos_assets.contracts import analytics, engineering, erasure, models, monitoring, reference, science, serving, storage
 from trasos_assets.contracts.model import Column, Contract, Rule
 
 CONTRACTS: dict[str, Contract] = {
@@ -11,6 +11,9 @@ CONTRACTS: dict[str, Contract] = {
         *erasure.CONTRACTS,
         *storage.CONTRACTS,
         *science.CONTRACTS,
+        *models.CONTRACTS,
+        *serving.CONTRACTS,
+        *monitoring.CONTRACTS,
         *analytics.CONTRACTS,
     )
 }

@@ -1,164 +1,166 @@
-"""Models side by side: fitted before a day, judged by what people bought after it."""
+"""Models side by side: fitted on the days before a window, judged person by person by what was bought in it.
 
-# pyarrow.compute makes its functions at import time, out of a type checker's sight.
-# pyright: reportAttributeAccessIssue=false
+``evaluate`` fits every model once on each fold and says what it was worth to every judged person; ``standings`` makes
+leaderboard, comparisons and costs of that.
+"""
+
+# pyarrow.compute makes its functions at import time, out of a type checker's sight; Ibis types all columns alike.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import date
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trasos_assets.contracts.models import EVALUATIONS, LIST_METRICS, RANKING_METRICS
 from trasos_assets.recommender.ids import IdMap
-from trasos_assets.recommender.interactions import bought_pairs
-from trasos_assets.recommender.metrics import PER_PERSON, coverage, judge
-from trasos_assets.recommender.models import ALS, ALSConfig, Popularity, PopularityConfig, Recommender
-from trasos_assets.recommender.splits import (
-    Split,
-    TooFewDaysError,
-    affordable_test_days,
-    first_and_last_day,
-    time_split,
-)
+from trasos_assets.recommender.interactions import distinct_pairs
+from trasos_assets.recommender.list_metrics import PER_LIST, ItemFacts, Shown, coverage, gini
+from trasos_assets.recommender.metrics import PER_PERSON, Judged, judge
+from trasos_assets.recommender.models.base import Recommender
+from trasos_assets.recommender.resources import Meter
+from trasos_assets.recommender.segments import COLD_ITEMS, PEOPLE_PARTS, Seen, Truth, seen_days, truths
+from trasos_assets.recommender.splits import Split, folds
 
-NEW_ITEMS, ALL_ITEMS = "new_items", "all_items"
-COVERAGE = "coverage"
-METRICS = (*PER_PERSON, COVERAGE)
-RECENT_DAYS = 14
-DIGITS = 9
-
-LEADERBOARD_SCHEMA = pa.schema(
-    [
-        ("model", pa.string()),
-        ("target", pa.string()),
-        ("metric", pa.string()),
-        ("k", pa.int32()),
-        ("value", pa.float64()),
-        ("people", pa.int64()),
-        ("train_through", pa.date32()),
-        ("test_through", pa.date32()),
-    ]
-)
+KS = (10, 20)
+EVALUATIONS_SCHEMA: pa.Schema = ibis.schema(EVALUATIONS.types).to_pyarrow()
 
 
-def default_models(config: ALSConfig | None = None, als: type[Any] = ALS) -> dict[str, Recommender]:
-    """Unfitted models by their name on the leaderboard: als, popularity (all time), popularity_recent (14 days).
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold, ready to judge any number of models."""
 
-    ``als`` is the class that fits ALS: the platform's own, or that of another engine (``recommender.engines``).
-    """
-    return {
-        "als": als(config),
-        "popularity": Popularity(),
-        "popularity_recent": Popularity(PopularityConfig(window_days=RECENT_DAYS)),
-    }
+    number: int
+    split: Split
+    seen: Seen
+    truths: Sequence[Truth]
+    facts: ItemFacts
 
 
-def leaderboard(
+def evaluate(
     training_interactions: pa.Table | ibis.Table,
     *,
-    models: Mapping[str, Recommender] | None = None,
+    models: Mapping[str, Recommender],
     test_days: int,
-    ks: Sequence[int] = (10, 20),
+    folds: int = 1,
+    ks: Sequence[int] = KS,
     through: date | None = None,
+    categories: pa.Table | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> pa.Table:
-    """Every model on every target, metric and k: the rows of the contract leaderboard.
+    """What every model is worth to every judged person: the rows of the contract evaluations.
 
-    The last ``test_days`` days up to ``through`` (default: the last day with an interaction) are the truth, but never
-    more than half of the days observed; models (default: ``default_models()``) are fitted on the days before. The
-    ranking is over all items of the training days. Only warm people are judged, those with an interaction in training,
-    and items not seen in training are left out of the truth.
+    The windows of truth are those of ``splits.folds`` up to ``through`` (default: the last day with an interaction).
+    Every model is fitted anew on each fold, to nothing but the days before its window, and ranks all items it knows for
+    everybody who bought in the window; who it does not know gets no list and counts 0. ``new_items``: what a person had
+    bought is neither recommended nor true. ``all_items``: repeats may be recommended and count.
 
-    ``new_items``: what a person had bought is neither recommended nor true. ``all_items``: repeats may be recommended
-    and count. ``coverage`` is over the lists of the same people; all values are rounded to 9 digits.
+    ``categories`` (item_id, category) is for diversity, null without it. ``aliases`` are further names of models whose
+    rows are repeated under them: a champion with the parameters of a competitor need not be fitted again.
 
-    Of an Ibis table, what the judged people bought is fetched, and counts; the models must take such a table too.
-
-    With fewer than two days every value is null with 0 people; without any interaction there are no rows, for no day
-    could be named. A target nobody bought for has null values and 0 people.
+    Of an Ibis table, what the judged people had to do with is fetched, and counts of items; the models must take such a
+    table too. A model that was given attributes of items (``ModelKind.build``) may list some that nobody touched. No
+    rows if there are fewer than two days, or nobody bought anything in any window.
     """
-    models = default_models() if models is None else models
     if not ks or min(ks) < 1:
         raise ValueError(f"ks must hold list lengths of at least 1, got {tuple(ks)}")
-    days = first_and_last_day(training_interactions)
-    if days is None:
-        return LEADERBOARD_SCHEMA.empty_table()
-    last = through or days[1]
-    affordable = affordable_test_days(training_interactions, test_days, through=last)
-    try:
-        if affordable is None:
-            raise TooFewDaysError("fewer than two days")
-        split = time_split(training_interactions, test_days=affordable, through=last)
-    except TooFewDaysError:
-        empty = pa.table({"person_id": pa.array([], pa.string()), "item_id": pa.array([], pa.string())})
-        split = Split(training_interactions, empty, last - timedelta(days=1), last)
-
-    targets = _targets(split)
-    catalogue_size = _items(split.train) if any(truth.num_rows for truth, _ in targets.values()) else 0
-    rows: list[dict] = []
-    for name, model in models.items():
-        if any(truth.num_rows for truth, _ in targets.values()):
-            model.fit(split.train, as_of=split.train_through)
-        for target, (truth, exclude) in targets.items():
-            for metric, k, value, people in _scores(model, catalogue_size, truth, exclude, ks):
-                rows.append(
-                    {
-                        "model": name,
-                        "target": target,
-                        "metric": metric,
-                        "k": k,
-                        "value": None if value is None else round(value, DIGITS),
-                        "people": people,
-                        "train_through": split.train_through,
-                        "test_through": split.test_through,
-                    }
-                )
-    return pa.Table.from_pylist(rows, schema=LEADERBOARD_SCHEMA)
+    found = [EVALUATIONS_SCHEMA.empty_table()]
+    for fold in _folds(training_interactions, test_days, folds, through, categories):
+        for name, model in models.items():
+            rows = _judged(name, model, fold, sorted(set(ks)))
+            found.append(rows)
+            for alias in sorted(alias for alias, of in (aliases or {}).items() if of == name):
+                at = rows.schema.get_field_index("model")
+                found.append(rows.set_column(at, "model", pa.repeat(alias, rows.num_rows)))
+    return pa.concat_tables(found)
 
 
-def _targets(split: Split) -> dict[str, tuple[pa.Table, pa.Table | None]]:
-    """Target to its truth and to the pairs that must not be recommended for it."""
-    if split.truth.num_rows == 0:
-        return dict.fromkeys((NEW_ITEMS, ALL_ITEMS), (split.truth, None))
-    truth = split.truth
-    for column in ("person_id", "item_id"):
-        truth = truth.filter(pc.is_in(truth[column], value_set=_known(split.train, column, truth[column])))
-    judged = split.train
-    if isinstance(judged, ibis.Table):
-        judged = judged.semi_join(ibis.memtable(truth.select(["person_id"])), "person_id")
-    bought = bought_pairs(judged)
-    new = truth.join(bought, keys=["person_id", "item_id"], join_type="left anti")
-    return {NEW_ITEMS: (new, bought), ALL_ITEMS: (truth, None)}
+def _folds(
+    table: pa.Table | ibis.Table, test_days: int, number: int, through: date | None, categories: pa.Table | None
+) -> Iterator[_Fold]:
+    for nth, split in enumerate(folds(table, test_days=test_days, folds=number, through=through), 1):
+        asked = truths(split)
+        if asked:
+            yield _Fold(nth, split, seen_days(split, table), asked, _item_facts(split.train, categories))
 
 
-def _known(train: pa.Table | ibis.Table, column: str, asked: pa.ChunkedArray) -> pa.Array:
-    """Distinct ids in a column of the training rows; of an Ibis table those only that are ``asked`` for."""
+def _item_facts(train: pa.Table | ibis.Table, categories: pa.Table | None) -> ItemFacts:
+    """Items of the training rows by the number of people who had to do with them."""
     if isinstance(train, ibis.Table):
-        wanted = ibis.memtable(pa.table({column: pc.unique(asked)}))
-        return train.semi_join(wanted, column).select(column).distinct().to_pyarrow()[column].combine_chunks()
-    return pc.unique(train[column])
+        counts = train.group_by("item_id").agg(people=train["person_id"].nunique()).to_pyarrow()
+        return ItemFacts.of(counts, int(train["person_id"].nunique().to_pyarrow().as_py()), categories)
+    pairs = distinct_pairs(train)
+    counts = pairs.group_by("item_id").aggregate([("person_id", "count")])
+    counts = pa.table({"item_id": counts["item_id"], "people": counts["person_id_count"]})
+    return ItemFacts.of(counts, len(IdMap.from_ids(pairs["person_id"])), categories)
 
 
-def _items(train: pa.Table | ibis.Table) -> int:
-    """How many items the training rows have."""
-    if isinstance(train, ibis.Table):
-        return int(train["item_id"].nunique().to_pyarrow().as_py())
-    return len(IdMap.from_ids(train["item_id"]))
+def _judged(name: str, model: Recommender, fold: _Fold, ks: Sequence[int]) -> pa.Table:
+    """Rows of one model on one fold."""
+    with Meter() as fit:
+        model.fit(fold.split.train, as_of=fold.split.train_through)
+    of_fit = {
+        "model": name,
+        "parameters": parameters_text(getattr(model, "config", None)),
+        "fold": fold.number,
+        "train_through": fold.split.train_through,
+        "test_through": fold.split.test_through,
+        "source_through": fold.seen.source_through,
+        "truth_from": fold.seen.truth_from,
+        "fit_seconds": fit.seconds,
+        "fit_peak_bytes": fit.peak_bytes,
+    }
+    found = [EVALUATIONS_SCHEMA.empty_table()]
+    for truth in fold.truths:
+        with Meter() as serve:
+            lists = model.recommend(truth.people.external_ids, max(ks), exclude=truth.exclude)
+        of_target = {"target": truth.target, "serve_seconds": serve.seconds, "people_served": len(truth.people)}
+        shown = Shown.of(lists, truth.people, fold.facts)
+        # A model that is told of items by their attributes lists some that nobody has touched.
+        of_seen = lists.filter(pc.is_in(lists["item_id"], value_set=fold.facts.items.external_ids))
+        known, unseen = (judge(lists, pairs) for pairs in (truth.known, truth.unseen))
+        for k in ks:
+            same = of_fit | of_target | {"k": k}
+            same["coverage"] = coverage(of_seen, k, max(1, len(fold.facts.items)))
+            same["gini"] = gini(lists, k, len(fold.facts.items))
+            likeness = {metric: of(shown, k, fold.facts) for metric, of in PER_LIST.items()}
+            found.append(_rows(same, known, k, truth, likeness))
+            found.append(_rows(same, unseen, k, None, {}))
+    return pa.concat_tables(found)
 
 
-def _scores(
-    model: Recommender, catalogue_size: int, truth: pa.Table, exclude: pa.Table | None, ks: Sequence[int]
-) -> Iterator[tuple[str, int, float | None, int]]:
-    """(metric, k, mean over people or None, people) of one fitted model on one target."""
-    if truth.num_rows == 0:
-        yield from ((metric, k, None, 0) for metric in METRICS for k in ks)
-        return
-    lists = model.recommend(truth["person_id"], max(ks), exclude=exclude)
-    judged = judge(lists, truth)
-    for k in ks:
-        for metric, per_person in PER_PERSON.items():
-            yield metric, k, float(per_person(judged, k).mean()), len(judged.people)
-        yield COVERAGE, k, coverage(lists, k, catalogue_size), len(judged.people)
+def _rows(
+    same: Mapping[str, Any], judged: Judged, k: int, truth: Truth | None, likeness: Mapping[str, np.ndarray]
+) -> pa.Table:
+    """One row for each judged person; without ``truth`` they are of the segment cold_items."""
+    people = len(judged.people)
+    columns: dict[str, Any] = {"person_id": judged.people.external_ids, "relevant": judged.relevant}
+    columns |= {metric: PER_PERSON[metric](judged, k) for metric in RANKING_METRICS}
+    if truth is None:
+        columns["segment"] = pa.repeat(COLD_ITEMS, people)
+    else:
+        at = truth.people.to_indices(judged.people.external_ids)
+        columns["segment"] = pa.array(PEOPLE_PARTS, pa.string()).take(pa.array(truth.part[at]))
+        columns |= {metric: pa.array(values[at], from_pandas=True) for metric, values in likeness.items()}
+    for metric in LIST_METRICS:
+        columns.setdefault(metric, pa.nulls(people, pa.float64()))
+    arrays = [
+        pa.array(columns[field.name]).cast(field.type)
+        if field.name in columns
+        else pa.repeat(pa.scalar(same[field.name], field.type), people)
+        for field in EVALUATIONS_SCHEMA
+    ]
+    return pa.table(arrays, schema=EVALUATIONS_SCHEMA)
+
+
+def parameters_text(config: Any) -> str:
+    """A config as JSON text, keys sorted; an empty object for a model without one."""
+    return json.dumps(asdict(config) if is_dataclass(config) else {}, sort_keys=True)  # type: ignore[arg-type]

@@ -94,3 +94,42 @@ def affordable_test_days(table: pa.Table | ibis.Table, test_days: int, *, throug
         return None
     observed = ((through or days[1]) - days[0]).days + 1
     return min(test_days, observed // 2) if observed >= 2 else None
+
+
+def windows(
+    table: pa.Table | ibis.Table, *, test_days: int, folds: int, through: date | None = None
+) -> list[tuple[date, date]]:
+    """The last day to learn from and the last day of truth of each of ``folds``, latest first; it reads days only.
+
+    A young shop gets a shorter window (``affordable_test_days``), and fewer of them: as many as leave at least as many
+    days before the earliest window as the window has. None at all if fewer than two days were observed, or nothing lies
+    before the window.
+    """
+    if folds < 1:
+        raise ValueError(f"folds must be at least 1, got {folds}")
+    if test_days < 1:
+        raise ValueError(f"test_days must be at least 1, got {test_days}")
+    days = first_and_last_day(table)
+    if days is None:
+        return []
+    last = through or days[1]
+    window = affordable_test_days(table, test_days, through=last)
+    if window is None:
+        return []
+    observed = (last - days[0]).days + 1
+    affordable = min(folds, max(1, observed // window - 1))
+    ends = [last - timedelta(days=window * fold) for fold in range(affordable)]
+    return [(end - timedelta(days=window), end) for end in ends]
+
+
+def folds(table: pa.Table | ibis.Table, *, test_days: int, folds: int, through: date | None = None) -> list[Split]:
+    """Rolling time splits, latest first: windows of truth of one length, back to back, each with all days before it.
+
+    The first split is that of ``time_split``; the others are validation windows of the same shape that lie before it,
+    as many as ``windows`` says. Rolling origins as in Bergmeir and Benítez (2012), "On the use of cross-validation for
+    time series predictor evaluation"; the model of each is fitted anew on an expanding window.
+    """
+    return [
+        time_split(table, test_days=(test_through - train_through).days, through=test_through)
+        for train_through, test_through in windows(table, test_days=test_days, folds=folds, through=through)
+    ]

@@ -240,7 +240,8 @@ _PLANS = (
         view=lambda source, facts: views_recommender.board(source),
         build=_leaderboard,
         subtitle="NDCG@10, mean over people: how high the items bought after a day stand in the list made before it; "
-        "1 is a perfect order. Global time split, full ranking.",
+        "1 is a perfect order. Global time splits, mean over folds, everybody who bought, full ranking. The "
+        "leaderboard page beside this one has segments, intervals and costs.",
     ),
     _Plan(
         id="also-bought",

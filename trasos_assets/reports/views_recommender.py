@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trasos_assets.contracts.models import MEAN_FOLD
 from trasos_assets.reports.source import Source
 from trasos_assets.reports.views import NoData, Row
 
@@ -55,7 +56,7 @@ def comparisons(source: Source) -> list[Comparison] | NoData:
 
 @dataclass(frozen=True)
 class Board:
-    """NDCG@10 of every model by target; rows in the order of models, best first on the first target."""
+    """NDCG@10 of every model by target, everybody judged and mean over folds; models best first on the first target."""
 
     models: Sequence[str]
     targets: Sequence[str]
@@ -64,7 +65,8 @@ class Board:
 
 def board(source: Source) -> Board | NoData:
     """The models side by side."""
-    rows = [row for row in source.rows("leaderboard", metric="ndcg", k=10) if row["value"] is not None]
+    found = source.rows("leaderboard", metric="ndcg", k=10, segment="all", fold=MEAN_FOLD)
+    rows = [row for row in found if row["value"] is not None]
     if not rows:
         return NoData("No model has been compared yet: there must be days to learn from and later days to judge by.")
     targets = sorted({row["target"] for row in rows}, key=lambda target: (target != "new_items", target))

@@ -14,7 +14,7 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.model import DAY
 from trasos_assets.samples.masking import masked_columns, unmasked_values
 from trasos_assets.samples.rules import LINE, RAW
-from trasos_assets.samples.selection import Reader
+from trasos_assets.samples.selection import ITEM, Reader, item_columns
 
 _LINE = (DAY, *LINE)
 
@@ -39,7 +39,6 @@ def references() -> tuple[Reference, ...]:
         Reference("orders", ("order_id",), "order_lines", ("order_id",)),
         Reference("order_lines", (DAY, "event_id"), "clean_events", (DAY, "event_id")),
         Reference("interactions", (DAY, "event_id"), "clean_events", (DAY, "event_id")),
-        Reference("also_bought", ("also_item_id",), "item_features", ("item_id",)),
         Reference("clean_events", ("order_id",), "orders", ("order_id",)),
         Reference("raw_events", _LINE, "event_states", _LINE),
         Reference("raw_events", _LINE, "event_keys", _LINE),
@@ -51,9 +50,10 @@ def references() -> tuple[Reference, ...]:
         names = contract.column_names
         if "person_id" in names and contract.name != "customer_features":
             found.append(Reference(contract.name, ("person_id",), "customer_features", ("person_id",)))
-        if "item_id" in names and contract.name not in RAW:
-            targets = {"catalogue", "item_features"} - {contract.name}
-            found += [Reference(contract.name, ("item_id",), target, ("item_id",)) for target in sorted(targets)]
+        if contract.name not in RAW:
+            targets = sorted({"catalogue", "item_features"} - {contract.name})
+            items = item_columns(contract)
+            found += [Reference(contract.name, (item,), target, (ITEM,)) for item in items for target in targets]
         if "file_hash" in names and contract.name != "quarantine_releases":
             found.append(Reference(contract.name, ("file_hash",), "landing_ledger", ("delivery",)))
     return tuple(found)

@@ -20,11 +20,18 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.analytics import ORDERS
 from trasos_assets.contracts.engineering import CLEAN_EVENTS, IDENTITIES, QUARANTINED_RECORDS
 from trasos_assets.contracts.model import DAY, Contract
-from trasos_assets.contracts.science import ALSO_BOUGHT
+from trasos_assets.contracts.serving import ALSO_BOUGHT
 from trasos_assets.samples.rules import RAW_EVENTS, RECORDS, REFUSED_RECORDS, Rule, holds_items, line_key, rule_of
 from trasos_assets.trust.identity import person_of_unit, with_person
 
 ITEM, ALSO_ITEM = "item_id", "also_item_id"
+
+
+def item_columns(contract: Contract) -> tuple[str, ...]:
+    """The columns that name items: the row's own, and those beside it."""
+    return tuple(name for name in contract.column_names if name == ITEM or name.endswith(f"_{ITEM}"))
+
+
 Sampled = Callable[[Any], Any]
 """From a text column to whether each value is in the sample."""
 
@@ -77,8 +84,11 @@ def select_rows(
     if rule is Rule.FACTORS:
         people = rows.filter((rows.side == "person") & sampled(rows.id))
         of_items = rows.filter(rows.side == "item").semi_join(items.rename(id=ITEM), "id")
-        return people.union(of_items)
-    chosen = rows.semi_join(items, ITEM)
+        # What a model has beside vectors is text that speaks of no single person.
+        return people.union(of_items).union(rows.filter(rows.side.notin(("person", "item"))))
+    chosen = rows
+    for column in item_columns(contract):
+        chosen = chosen.semi_join(items.rename({column: ITEM}) if column != ITEM else items, column)
     if contract.name not in RECORDS:
         return chosen
     # A refused line need not name an item at all: it stands for itself.

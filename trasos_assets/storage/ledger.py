@@ -28,7 +28,8 @@ SCHEMA: pa.Schema = ibis.schema(STORAGE_LEDGER.types).to_pyarrow()
 LOG_DAYS = 28
 """How far back the first ledger looks for what was computed."""
 
-_STEPS_OF_PLACES = {"kpi_dashboard": "reports", "warehouse": "warehouse", "samples": "samples"}
+_PAGES = ("kpi_dashboard", "leaderboard_page", "model_card", "monitoring_page")
+_STEPS_OF_PLACES = {"warehouse": "warehouse", "samples": "samples"} | dict.fromkeys(_PAGES, "reports")
 _OTHER_STEPS = "dagster_home"
 Row = dict[str, Any]
 Name = tuple[str, str]

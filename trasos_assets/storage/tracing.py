@@ -8,6 +8,7 @@ early on empty input goes on. A function that fails on them counts as reading al
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -37,8 +38,15 @@ _VALUES: dict[str, Any] = {
     "array<float32>": [1.0],
 }
 
-TOLD_APART: dict[str, tuple[dict[str, Any], ...]] = {"als_model": ({"side": "person"}, {"side": "item"})}
-"""Rows of tables whose readers tell rows apart by a value, and fail on one that cannot be."""
+_ALS_MODEL = {"model": "als", "parameters": json.dumps({"factors": 1}), "payload": None}
+_SIDES = ({"side": "person"}, {"side": "item"})
+TOLD_APART: dict[str, tuple[dict[str, Any], ...]] = {
+    "als_model": _SIDES,
+    "champion_model": _SIDES,
+    "candidate": (_ALS_MODEL,),
+    "champion": ({name: _ALS_MODEL[name] for name in ("model", "parameters")},),
+}
+"""Rows of tables whose readers tell rows apart by a value, or read what is in it, and fail on one that cannot be."""
 
 
 @dataclass(frozen=True)

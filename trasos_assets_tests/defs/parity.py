@@ -18,7 +18,7 @@ from trasos_assets_tests.conftest import new_backend
 RELATIVE = 1e-9
 """How far two sums of doubles may be apart; all else is the same to the last digit."""
 
-MODELS = ("als_model", "leaderboard", "champion", "recommendations")
+MODELS = ("als_model", "candidate", "leaderboard", "model_comparisons", "champion", "recommendations")
 """Tables that a fitted model decides: two libraries fit it, and none of their digits need agree."""
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from trasos_assets_tests.defs.test_reliability import RUN, Runner, hashes, states_of_runs
+from trasos_assets_tests.defs.hashing import published_hashes
+from trasos_assets_tests.defs.test_reliability import RUN, Runner, states_of_runs
 from trasos_assets_tests.landing.any_order import (
     BOT_EVENTS,
     DAYS,
@@ -167,7 +168,7 @@ def test_the_same_lines_in_other_files_order_and_batches_make_the_same_lake(
     runner.close()
     of_files = {"raw_events", "event_keys", "event_states", "quarantined_events"}
     found, expected = (
-        {file: digest for file, digest in hashes(data).items() if file.split("/")[1] not in of_files}
+        {file: digest for file, digest in published_hashes(data).items() if file.split("/")[1] not in of_files}
         for data in (split, whole)
     )
     assert {contract.name for contract in OF_THE_EVENTS} <= {file.split("/")[1] for file in expected}

@@ -49,7 +49,8 @@ def folder_of(name: str) -> str:
 
 def test_every_contract_has_its_asset_and_every_table_its_contract(nodes):
     assert set(CONTRACTS) <= set(nodes)
-    assert set(nodes) - set(CONTRACTS) == {"warehouse", "samples", "kpi_dashboard"}
+    pages = {"kpi_dashboard", "leaderboard_page", "model_card", "monitoring_page"}
+    assert set(nodes) - set(CONTRACTS) == {"warehouse", "samples", "published_recommendations"} | pages
 
 
 def test_every_asset_has_owner_group_kinds_description_freshness(nodes):
@@ -120,7 +121,11 @@ def test_sensors_and_schedules_are_on_by_default():
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING, sensor.name
     for schedule in definitions.schedules or ():
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, schedule.name
-    assert {sensor.name for sensor in definitions.sensors or ()} == {"landing_sensor", "automation_sensor"}
+    assert {sensor.name for sensor in definitions.sensors or ()} == {
+        "landing_sensor",
+        "automation_sensor",
+        "retraining_sensor",
+    }
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "daily_refresh",
         "daily_upkeep",
@@ -160,7 +165,8 @@ def test_definitions_load_without_superseded_or_deprecated_api(tmp_path):
 def test_loading_the_definitions_imports_nothing_slow_that_only_a_run_needs():
     code = (
         "import sys; from trasos_assets.definitions import assembled; assembled().resolve_asset_graph();"
-        "print([m for m in ('pandera', 'scipy.stats', 'implicit', 'plotly', 'pandas') if m in sys.modules])"
+        "slow = ('pandera', 'scipy.stats', 'implicit', 'plotly', 'pandas', 'optuna', 'xgboost', 'psycopg');"
+        "print([m for m in slow if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr[-2000:]

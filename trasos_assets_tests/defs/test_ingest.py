@@ -1,7 +1,6 @@
 """The whole line through the command, as a user runs it: real `trasos` processes on folders of their own."""
 
 import gzip
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import duckdb
 import pytest
 
 from trasos_assets.contracts import CONTRACTS
+from trasos_assets_tests.defs.hashing import published_hashes
 
 TRASOS = Path(sys.executable).with_name("trasos")
 DATASETS = ("events", "catalogue", "marketing_spend", "assignments")
@@ -27,16 +27,6 @@ def trasos(data: Path, *arguments: str, check: bool = True) -> subprocess.Comple
     if check:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
-
-
-def hashes(data: Path) -> dict[str, str]:
-    """Content hash of every file of every table but the volatile ledger."""
-    lake = data / "lake"
-    return {
-        str(file.relative_to(lake)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(lake.rglob("*.parquet"))
-        if "landing_ledger" not in file.parts
-    }
 
 
 def query(data: Path, sql: str) -> list[dict]:
@@ -88,24 +78,24 @@ def test_every_line_that_landed_is_accounted_for(whole, simulated):
 
 
 def test_a_second_run_finds_nothing_to_do_and_changes_no_byte(whole):
-    before = hashes(whole)
+    before = published_hashes(whole)
     done = trasos(whole, "run")
     assert "nothing new has landed and every table is up to date" in done.stderr
-    assert hashes(whole) == before
+    assert published_hashes(whole) == before
 
 
 def test_building_every_day_again_writes_the_same_bytes(whole):
-    before = hashes(whole)
+    before = published_hashes(whole)
     done = trasos(whole, "run", "--from", DAYS[0], "--to", DAYS[-1])
     assert "ingest_days" in done.stderr
-    assert hashes(whole) == before
+    assert published_hashes(whole) == before
 
 
 def test_a_lake_made_a_day_at_a_time_has_the_same_bytes(whole, simulated, tmp_path, monkeypatch):
     land(simulated, tmp_path, DAYS)
     monkeypatch.setenv("TRASOS_PORTION_ROWS", "1")
     trasos(tmp_path, "run")
-    assert hashes(tmp_path) == hashes(whole)
+    assert published_hashes(tmp_path) == published_hashes(whole)
 
 
 def test_days_that_land_one_after_the_other_give_the_same_lake_and_touch_only_what_depends_on_them(
@@ -113,7 +103,7 @@ def test_days_that_land_one_after_the_other_give_the_same_lake_and_touch_only_wh
 ):
     land(simulated, tmp_path, DAYS[:6])
     trasos(tmp_path, "run")
-    before = {file: (tmp_path / "lake" / file).stat().st_mtime_ns for file in hashes(tmp_path)}
+    before = {file: (tmp_path / "lake" / file).stat().st_mtime_ns for file in published_hashes(tmp_path)}
     land(simulated, tmp_path, DAYS[6:7])
     trasos(tmp_path, "run")
     touched = {
@@ -127,7 +117,7 @@ def test_days_that_land_one_after_the_other_give_the_same_lake_and_touch_only_wh
     assert untouched.stat().st_mtime_ns == before["engineering/clean_events/day=2026-01-05/part-0.parquet"]
     land(simulated, tmp_path, DAYS[7:])
     trasos(tmp_path, "run")
-    assert hashes(tmp_path) == hashes(whole)
+    assert published_hashes(tmp_path) == published_hashes(whole)
 
 
 def test_bad_input_is_named_with_its_fix_and_the_rest_is_processed(simulated, tmp_path):
@@ -191,10 +181,10 @@ def test_a_setting_that_cannot_be_is_named(tmp_path):
 def test_a_lost_raw_day_comes_again_from_landing_or_fails_with_its_files_named(whole, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(whole, data)
-    before = hashes(data)
+    before = published_hashes(data)
     shutil.rmtree(data / "lake" / "engineering" / "raw_events" / f"day={DAYS[2]}")
     trasos(data, "run")
-    assert hashes(data) == before
+    assert published_hashes(data) == before
     shutil.rmtree(data / "lake" / "engineering" / "raw_events" / f"day={DAYS[2]}")
     shutil.rmtree(data / "landing" / "events" / f"dt={DAYS[2]}")
     assert trasos(data, "run", check=False).returncode == 1
@@ -224,12 +214,12 @@ def test_a_broken_contract_publishes_nothing_fails_the_run_and_stops_what_follow
         connection.execute(f"CREATE TABLE t AS SELECT * EXCLUDE (day) FROM '{lines}'")
         connection.execute("UPDATE t SET order_id = NULL")
         connection.execute(f"COPY t TO '{lines}' (FORMAT parquet)")
-    before = hashes(data)
+    before = published_hashes(data)
     environment = os.environ | {"TRASOS_DATA_DIR": str(data)}
     command = [sys.executable, "-W", "ignore", "-c", TAMPERED_RUN]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "False ['keeps_contract']", done.stdout + done.stderr[-3000:]
-    assert hashes(data) == before
+    assert published_hashes(data) == before
     health = trasos(data, "health", check=False)
     assert health.returncode == 1
     assert "order_id" in health.stdout

@@ -18,8 +18,9 @@ from trasos_assets.contracts.model import DAY
 from trasos_assets.lake.query import run_query
 from trasos_assets.lake.warehouse import at_hand
 from trasos_assets.settings import Settings
+from trasos_assets_tests.defs.hashing import published_hashes
 from trasos_assets_tests.defs.killing import AFTER
-from trasos_assets_tests.defs.test_reliability import DAYS, RUN, Hashes, Runner, hashes, land, states_of_runs
+from trasos_assets_tests.defs.test_reliability import DAYS, RUN, Hashes, Runner, land, states_of_runs
 from trasos_assets_tests.s3_server import SECRET, Request, S3Server, s3_server
 
 BUCKET = "trasos"
@@ -65,7 +66,7 @@ class Stored:
     after: Hashes
     log: dict[str, list[Request]] = field(default_factory=dict)
 
-    def hashes(self) -> Hashes:
+    def published_hashes(self) -> Hashes:
         """As ``hashes`` of a folder: content of every published file but the ledger's."""
         root = f"{BUCKET}/{PREFIX}/lake/"
         return {
@@ -107,11 +108,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
         here = {p.relative_to(simulated).as_posix(): p.read_bytes() for p in simulated.rglob("*") if p.is_file()}
         assert there == here
         runner.run((folder, RUN, None))
-        before = hashes(folder)
+        before = published_hashes(folder)
         land(simulated, folder, DAYS[-1:])
         shutil.copytree(folder, base / "later")
         runner.run((base / "later", RUN, None))
-        result = Stored(runner, server, files, base, folder, before, hashes(base / "later"))
+        result = Stored(runner, server, files, base, folder, before, published_hashes(base / "later"))
         result.land(DAYS[:-1])
         seen = server.seen()
         runner.on_store(base / "local", RUN)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -24,6 +23,7 @@ import pytest
 
 from trasos_assets.lake.query import met_a_publish
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
+from trasos_assets_tests.defs.hashing import published_hashes
 from trasos_assets_tests.defs.killing import AFTER, BEFORE, MOMENTS
 
 KILL_POINTS = int(os.environ.get("TRASOS_KILL_POINTS", "8"))
@@ -85,16 +85,6 @@ class Runner:
         self.process.wait(30)
 
 
-def hashes(data: Path) -> Hashes:
-    """Content hash of every published file of every table but the volatile ledger."""
-    lake = data / "lake"
-    return {
-        str(file.relative_to(lake)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(lake.rglob("*.parquet"))
-        if not {"landing_ledger"} & set(file.parts) and not any(part.startswith(".") for part in file.parts)
-    }
-
-
 def land(source: Path, data: Path, days: list[str]) -> None:
     for dataset in DATASETS:
         for day in days:
@@ -142,13 +132,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbe
     whole, done = base / "whole", base / "done"
     shutil.copytree(empty, whole)
     at_once, _ = runner.run((whole, RUN, None), (standing, RUN, None))
-    before = hashes(standing)
+    before = published_hashes(standing)
     land(simulated, standing, DAYS[-1:])
     shutil.copytree(standing, done)
     (later,) = runner.run((done, RUN, None))
-    after = hashes(whole)
+    after = published_hashes(whole)
     assert len(after) > 50
-    assert hashes(done) == after
+    assert published_hashes(done) == after
     assert any(before[file] != after[file] for file in before if "clean_events" in file), "no day was restated"
     yield Undisturbed(
         runner,
@@ -175,14 +165,14 @@ def kill_point(line: Line, seed: random.Random, *, again: bool) -> Kill:
 
 def assert_only_whole_versions(data: Path, line: Line, kills: list[Kill]) -> None:
     """Each published file is as before or as after, and nothing published went away."""
-    found = hashes(data)
+    found = published_hashes(data)
     assert set(line.before) <= set(found), kills
     torn = [file for file, digest in found.items() if digest not in (line.before.get(file), line.after.get(file))]
     assert not torn, (kills, torn)
 
 
 def assert_as_undisturbed(data: Path, line: Line, kills: list[Kill]) -> None:
-    found = hashes(data)
+    found = published_hashes(data)
     different = {file for file in line.after | found if line.after.get(file) != found.get(file)}
     assert not different, (kills, different)
     assert not set(states_of_runs(data)) & set(UNDER_WAY), kills
@@ -286,7 +276,7 @@ def test_a_reader_who_asks_again_sees_only_whole_versions_while_days_are_built(u
         shutil.rmtree(data / "landing" / dataset / f"dt={DAYS[-1]}", ignore_errors=True)
     (data / "trasos.duckdb").unlink()  # its views read the folder that was copied
     undisturbed.runner.run((data, RUN, None))
-    assert hashes(data) == undisturbed.standing.before
+    assert published_hashes(data) == undisturbed.standing.before
     allowed = {door: [versions(data, through_warehouse=door)] for door in (True, False)}
     for door in allowed:
         allowed[door].append(versions(undisturbed.done, through_warehouse=door))
@@ -335,9 +325,11 @@ def test_a_change_of_code_that_was_cut_short_reaches_every_table_at_the_next_run
     kill = {"at": "LakeStore.begin", "call": 7, "when": BEFORE}
     _, killed = other.run((whole, RUN, None), (cut, RUN, kill))
     assert killed["killed"]
-    assert hashes(cut) not in (undisturbed.standing.after, hashes(whole)), "it died before or after all was done"
-    changed = {file for file, digest in hashes(whole).items() if undisturbed.standing.after[file] != digest}
+    assert published_hashes(cut) not in (undisturbed.standing.after, published_hashes(whole)), (
+        "it died before or after all was done"
+    )
+    changed = {file for file, digest in published_hashes(whole).items() if undisturbed.standing.after[file] != digest}
     assert {file.split("/")[1] for file in changed} >= {"clean_events", "interactions", "daily_kpis"}
     other.run((cut, RUN, None))
     other.close()
-    assert hashes(cut) == hashes(whole)
+    assert published_hashes(cut) == published_hashes(whole)

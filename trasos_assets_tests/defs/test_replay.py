@@ -20,7 +20,8 @@ import duckdb
 import pytest
 
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
-from trasos_assets_tests.defs.test_reliability import ENVIRONMENT, Hashes, Runner, hashes
+from trasos_assets_tests.defs.hashing import published_hashes
+from trasos_assets_tests.defs.test_reliability import ENVIRONMENT, Runner
 
 FIRST, NEXT, RECEIVED, LAST = "2026-01-05", "2026-01-06", "2026-01-12", "2026-01-13"
 LIMIT = 1_000
@@ -62,11 +63,6 @@ def land_lines(data: Path, dataset: str, day: str, name: str, rows: list[dict[st
     folder = data / "landing" / dataset / f"dt={day}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def tables(data: Path) -> Hashes:
-    """Every file of the lake but those that hold times."""
-    return {file: digest for file, digest in hashes(data).items() if "quarantine_releases" not in file}
 
 
 def query(data: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -193,7 +189,7 @@ def test_only_days_that_a_released_line_touches_are_built_again(lakes: Lakes) ->
         "UNION SELECT DISTINCT occurred_day::VARCHAR FROM {engineering.event_states} WHERE waived IS NOT NULL",
     )
     days = {day for (day,) in touched}
-    before, after = tables(lakes.before), tables(lakes.released)
+    before, after = published_hashes(lakes.before), published_hashes(lakes.released)
     changed = {file.split("day=")[1][:10] for file in after if "day=" in file and before.get(file) != after[file]}
     assert {FIRST, RECEIVED} <= changed <= days
     assert not any(before[file] != after[file] for file in before if "/raw_" in file), "raw lines changed"
@@ -205,7 +201,7 @@ def test_a_second_replay_finds_nothing_and_changes_nothing(lakes: Lakes, tmp_pat
     with pytest.raises(AssertionError, match="no line of events received from"):
         lakes.runner.run((data, WAIVE, None))
     lakes.runner.run((data, RUN, None))
-    assert tables(data) == tables(lakes.released)
+    assert published_hashes(data) == published_hashes(lakes.released)
 
 
 def test_building_the_days_again_or_the_lake_from_its_raw_tables_gives_the_same_bytes(
@@ -219,8 +215,8 @@ def test_building_the_days_again_or_the_lake_from_its_raw_tables_gives_the_same_
         if not table.name.startswith("raw_") and table.name not in kept:
             shutil.rmtree(table)
     lakes.runner.run((again, ["run", "--from", FIRST, "--to", LAST], None), (anew, RUN, None))
-    assert tables(again) == tables(lakes.released)
-    assert tables(anew) == tables(lakes.released)
+    assert published_hashes(again) == published_hashes(lakes.released)
+    assert published_hashes(anew) == published_hashes(lakes.released)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +237,7 @@ def test_a_replay_that_was_killed_is_made_good_by_the_next_ingest(
     assert killed["killed"]
     assert query(copied, "SELECT reason FROM {engineering.quarantine_releases}") == [("too_late",)]
     lakes.runner.run((copied, RUN, None))
-    assert tables(copied) == tables(lakes.released)
+    assert published_hashes(copied) == published_hashes(lakes.released)
     assert query(copied, "SELECT applied FROM {engineering.quarantine_releases}") == [(True,)]
 
 
@@ -251,7 +247,7 @@ def test_a_dry_run_says_what_would_happen_and_records_nothing(lakes: Lakes, copi
     assert f"would leave it: {before['too_late']} accepted" in printed(copied)
     assert "1 quantity_not_positive" in printed(copied)
     assert not (copied / "lake" / "engineering" / "quarantine_releases").exists()
-    assert tables(copied) == tables(lakes.before)
+    assert published_hashes(copied) == published_hashes(lakes.before)
 
 
 def test_lines_that_land_later_in_a_released_day_go_to_their_day_and_in_other_days_to_the_quarantine(
@@ -288,11 +284,13 @@ def test_lines_that_could_not_be_read_are_read_again_after_the_cause_was_mended(
     ]
     lakes.runner.run((copied, replays[0], None))
     assert "left the quarantine: none\nstayed: 1 line_too_long" in printed(copied)
-    assert tables(copied) == tables(lakes.before), "nothing was mended, nothing changed"
+    assert published_hashes(copied) == published_hashes(lakes.before), "nothing was mended, nothing changed"
     generous = Runner(copied, TRASOS_MAX_LINE_BYTES="1000000")
     try:
         generous.run((copied, RUN, None))
-        assert tables(copied) == tables(lakes.before), "lines are read again where somebody asked for it only"
+        assert published_hashes(copied) == published_hashes(lakes.before), (
+            "lines are read again where somebody asked for it only"
+        )
         (copied / "printed.log").unlink()
         for replay in replays:
             generous.run((copied, replay, None))
@@ -308,9 +306,9 @@ def test_lines_that_could_not_be_read_are_read_again_after_the_cause_was_mended(
         assert query(copied, "SELECT count(*) FROM {engineering.quarantined_records}") == [(0,)]
         assert "line_too_long" not in reasons(copied)
         assert_books_balance(copied)
-        mended = tables(copied)
+        mended = published_hashes(copied)
         generous.run((copied, ["run", "--from", FIRST, "--to", LAST], None))
-        assert tables(copied) == mended
+        assert published_hashes(copied) == mended
     finally:
         generous.close()
 
@@ -369,13 +367,13 @@ def test_the_job_records_a_release_and_the_sensor_carries_it_out(lakes: Lakes, c
     told = by_sensor(copied, reason="too_late", since=FIRST, waive=True, by="ana", note="the collector was down")
     assert told.splitlines() == ["recorded True", "jobs ['ingest_days', 'refresh_tables']"]
     # The sensor leaves the model's tables to the weekly retraining; everything else is as `trasos` leaves it.
-    assert by_day(tables(copied)) == by_day(tables(lakes.released))
+    assert by_day(published_hashes(copied)) == by_day(published_hashes(lakes.released))
     assert kpis(copied, FIRST) == kpis(lakes.released, FIRST)
     released = query(copied, "SELECT released_by, note, applied FROM {engineering.quarantine_releases}")
     assert released == [("ana", "the collector was down", True)]
 
 
-def by_day(found: Hashes) -> Hashes:
+def by_day(found: dict[str, str]) -> dict[str, str]:
     return {file: digest for file, digest in found.items() if "day=" in file}
 
 
@@ -384,7 +382,7 @@ def test_the_job_fails_in_words_where_nothing_can_be_released(lakes: Lakes, copi
     assert "recorded False\nmalformed may not be waived" in told
     assert "jobs []" in told
     assert "is no day" in by_sensor(copied, reason="malformed", since="yesterday", by="ana")
-    assert tables(copied) == tables(lakes.before)
+    assert published_hashes(copied) == published_hashes(lakes.before)
 
 
 def test_the_quarantine_is_written_before_the_good_rows() -> None:

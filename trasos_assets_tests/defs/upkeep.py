@@ -6,7 +6,6 @@ Run with the data folder, whose landing/ is filled. The contracts' keep_days are
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import sys
 import warnings
@@ -29,6 +28,7 @@ def main(data: Path) -> None:
     from trasos_assets.defs.operations.instance import open_instance
     from trasos_assets.lake.engine import open_lake
     from trasos_assets.settings import get_settings
+    from trasos_assets_tests.defs.hashing import published_hashes
 
     for name, days in KEEP_DAYS.items():
         object.__setattr__(CONTRACTS[name], "keep_days", days)
@@ -40,18 +40,8 @@ def main(data: Path) -> None:
         done = runner.invoke(app, list(arguments))
         return {"code": done.exit_code, "out": done.stdout, "err": done.stderr}
 
-    def hashes() -> dict[str, str]:
-        lake = data / "lake"
-        files = [file for team in ("engineering", "science", "analytics") for file in (lake / team).rglob("*.parquet")]
-        volatile = {name for name, contract in CONTRACTS.items() if contract.volatile}
-        return {
-            str(file.relative_to(lake)): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(files)
-            if not volatile & set(file.parts)
-        }
-
     def step(name: str, *arguments: str) -> None:
-        seen[name] = trasos(*arguments) | {"hashes": hashes()}
+        seen[name] = trasos(*arguments) | {"hashes": published_hashes(data)}
 
     def rows(name: str) -> list[dict[str, Any]]:
         return store.read(CONTRACTS[name]).to_pyarrow().to_pylist()
@@ -73,7 +63,7 @@ def main(data: Path) -> None:
         raise_on_error=False,
     )
     said = [event.step_failure_data.error.to_string() for event in done.all_events if event.is_step_failure]
-    seen["forced"] = {"success": done.success, "said": said, "hashes": hashes()}
+    seen["forced"] = {"success": done.success, "said": said, "hashes": published_hashes(data)}
     late = settings.landing_dir / "events" / f"dt={days[0]}" / "late.jsonl.gz"
     late.write_bytes(gzip.compress(b'{"event_id": "late"}\n'))
     step("late file", "run")

@@ -23,6 +23,7 @@ import pytest
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.landing import ASSIGNMENT, EVENT
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
+from trasos_assets_tests.defs.hashing import published_hashes
 from trasos_assets_tests.defs.test_reliability import Runner
 from trasos_assets_tests.defs.test_replay import assert_books_balance, printed, query
 from trasos_assets_tests.landing.formats import write
@@ -30,7 +31,6 @@ from trasos_assets_tests.landing.formats import write
 KEY = "a secret that only these tests know"
 DIRT = Dirt(duplicates=0.02, late=0.05, too_late=0.01, malformed=0.01, bots=1, conflicting=0.01, testers=1)
 RUN = ["run"]
-BOOKS = ("landing_ledger", "suppressions", "erased_totals", "storage_ledger", "retention", "compaction")
 KPIS = (
     "daily_kpis",
     "conversion_funnel",
@@ -184,15 +184,6 @@ def rows_lost_and_new(before: Path, after: Path, name: str, own: str = "false") 
         )
 
 
-def lake_tables(data: Path) -> dict[str, bytes]:
-    """Every file of the lake but the platform's own books."""
-    return {
-        str(file.relative_to(data / "lake")): file.read_bytes()
-        for file in sorted((data / "lake").rglob("*.parquet"))
-        if not {*BOOKS} & set(file.parts)
-    }
-
-
 def texts(data: Path) -> Iterator[tuple[Path, str]]:
     """Every file below a folder as text, read by other means than the erasure's own."""
     for path in sorted(data.rglob("*")):
@@ -310,7 +301,7 @@ def test_the_next_ingest_finds_nothing_to_do_and_a_whole_rebuild_gives_the_same_
     data, anew = tmp_path / "data", tmp_path / "anew"
     shutil.copytree(week.after, data)
     runner.run((data, RUN, None))
-    assert lake_tables(data) == lake_tables(week.after), "rewritten files were taken for new deliveries"
+    assert published_hashes(data) == published_hashes(week.after), "rewritten files were taken for new deliveries"
     assert printed(data).count("ingest_raw") == 1
     shutil.copytree(week.after, anew)
     for table in (anew / "lake").glob("[a-z]*/*"):
@@ -318,8 +309,8 @@ def test_the_next_ingest_finds_nothing_to_do_and_a_whole_rebuild_gives_the_same_
             shutil.rmtree(table)
     shutil.rmtree(anew / "dagster_home")
     runner.run((data, ["run", "--from", MONDAY, "--to", "2026-01-09"], None), (anew, RUN, None))
-    assert lake_tables(data) == lake_tables(week.after)
-    assert lake_tables(anew) == lake_tables(week.after), "what landing holds is not what the raw tables held"
+    assert published_hashes(data) == published_hashes(week.after)
+    assert published_hashes(anew) == published_hashes(week.after), "what landing holds is not what the raw tables held"
 
 
 def test_a_redelivery_does_not_bring_anybody_back_not_even_into_landing(
@@ -363,12 +354,12 @@ def test_an_erasure_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     with pytest.raises(AssertionError, match="trasos forget --resume"):
         runner.run((data, RUN, None))
     runner.run((data, ["forget", "--resume"], None))
-    assert lake_tables(data) == lake_tables(week.after)
+    assert published_hashes(data) == published_hashes(week.after)
     assert found_in(data, [ANNA, OWN, CARA]) == {}
     totals = "SELECT * FROM {engineering.erased_totals} ORDER BY ALL"
     assert query(data, totals) == query(week.after, totals)
     runner.run((data, RUN, None))
-    assert lake_tables(data) == lake_tables(week.after)
+    assert published_hashes(data) == published_hashes(week.after)
 
 
 def test_twenty_random_people_of_thirty_days_leave_no_byte(runner: Runner, tmp_path: Path) -> None:

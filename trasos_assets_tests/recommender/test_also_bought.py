@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from trasos_assets.contracts.schema import violations
-from trasos_assets.contracts.science import ALSO_BOUGHT
+from trasos_assets.contracts.serving import ALSO_BOUGHT
 from trasos_assets.recommender.also_bought import also_bought
 
 AS_OF = date(2026, 2, 1)
@@ -39,7 +40,7 @@ def companions(table: pa.Table, item: str) -> list[str]:
 baskets_strategy = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=7), min_size=1, max_size=30)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(baskets=baskets_strategy, least=st.integers(1, 3), largest=st.integers(2, 6))
 def test_counts_and_lift_are_those_of_the_definition(con, baskets, least, largest) -> None:
     orders = {f"o{n}": items for n, items in enumerate(baskets)}
@@ -52,7 +53,7 @@ def test_counts_and_lift_are_those_of_the_definition(con, baskets, least, larges
         if together >= least and lift > 1:
             expected[a, b] = (together, each[a], each[b], lift)
             expected[b, a] = (together, each[b], each[a], lift)
-    table = run(con, orders, min_orders_together=least, max_basket=largest)
+    table = run(con, orders, min_orders_together=least, max_basket=largest, max_q=1.0)
     numbers = ("orders_together", "item_orders", "also_orders", "lift")
     found = {(row["item_id"], row["also_item_id"]): tuple(row[name] for name in numbers) for row in table.to_pylist()}
     assert found == {pair: pytest.approx(values) for pair, values in expected.items()}
@@ -90,7 +91,7 @@ def test_a_well_supported_pair_ranks_above_a_rare_coincidence(con) -> None:
     orders = {f"t{n}": ["tea", "cup"] for n in range(80)} | {f"x{n}": ["tea"] for n in range(120)}
     orders |= {f"c{n}": ["cup"] for n in range(20)} | {f"r{n}": ["tea", "rare"] for n in range(3)}
     orders |= {f"z{n}": ["other"] for n in range(777)}
-    table = run(con, orders)
+    table = run(con, orders, max_q=1.0)
     lift = {row["also_item_id"]: row["lift"] for row in table.to_pylist() if row["item_id"] == "tea"}
     assert lift["rare"] > lift["cup"] > 1
     assert companions(table, "tea") == ["cup", "rare"]
@@ -100,10 +101,48 @@ def test_large_orders_pair_nothing_and_count_nowhere(con) -> None:
     orders = {f"o{n}": ["a", "b"] for n in range(3)} | {f"z{n}": ["z"] for n in range(3)}
     wholesale = {f"w{n}": ["a", "c", *(f"bulk{i}" for i in range(9))] for n in range(5)}
     assert run(con, orders | wholesale, max_basket=10).equals(run(con, orders))
-    assert "c" in companions(run(con, orders | wholesale, max_basket=11), "a")
+    assert "c" in companions(run(con, orders | wholesale, max_basket=11, max_q=1.0), "a")
 
 
 def test_lists_are_cut_at_top_k_and_no_baskets_give_no_rows(con) -> None:
-    table = run(con, shop(), top_k=2)
+    table = run(con, shop(), top_k=2, max_q=1.0)
     assert max(table["rank"].to_pylist()) == 2
     assert run(con, {}).num_rows == 0
+
+
+def test_pairs_of_independent_items_are_hardly_ever_called_related(con) -> None:
+    """Eight shops in which nothing goes with anything: a false discovery rate of 5 % allows less than one of them."""
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        share = 1 / np.arange(1, 41)
+        orders = {f"o{n}": [f"i{i:02}" for i in rng.choice(40, 3, p=share / share.sum())] for n in range(1000)}
+        found.append(run(con, orders).num_rows)
+    assert sum(rows > 0 for rows in found) <= 1
+
+
+@pytest.mark.parametrize("together", [3, 5, 12])
+def test_q_is_no_less_than_what_the_exact_test_says(con, together: int) -> None:
+    """By hand: one pair of 12 buyers each in 400 orders, among 22 items: q = min(1, bound x pairs / 1)."""
+    fill = {f"z{n}": [f"filler{n % 20:02}"] for n in range(400 - 24 + together)}
+    orders = {f"b{n}": ["a", "b"] for n in range(together)} | fill
+    orders |= {f"{item}{n}": [item] for item in "ab" for n in range(100, 112 - together)}
+    assert len(orders) == 400
+    row = run(con, orders, max_q=1.0).to_pylist()[0]
+    exact = float(hypergeom.sf(together - 1, 400, 12, 12))
+    kl = together * np.log(together * 400 / 144)
+    if together < 12:
+        kl += (12 - together) * np.log((12 - together) * 400 / (12 * 388))
+    assert np.exp(-kl) >= exact
+    assert row["q"] == pytest.approx(min(1.0, np.exp(-kl) * 22 * 21 / 2), abs=2e-6)
+
+
+def test_complements_are_told_from_products_that_are_alike(con) -> None:
+    orders = {f"o{n}": ["dress", "shoes", "other dress", "mystery"] for n in range(20)}
+    orders |= {f"z{n}": ["z"] for n in range(200)}
+    kinds = {"dress": "dresses", "other dress": "dresses", "shoes": "shoes", "mystery": None, "z": "z"}
+    items = ibis.memtable(pa.table({"item_id": list(kinds), "category": pa.array(list(kinds.values()), pa.string())}))
+    found = {
+        r["also_item_id"]: r["relation"] for r in run(con, orders, items=items).to_pylist() if r["item_id"] == "dress"
+    }
+    assert found == {"other dress": "alike", "shoes": "complement", "mystery": "unknown"}

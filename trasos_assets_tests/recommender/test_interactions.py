@@ -1,13 +1,20 @@
 from collections import defaultdict
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trasos_assets.recommender.interactions import EventWeights, InteractionMatrix, bought_pairs, pair_matrix
-from trasos_assets_tests.recommender.tables import Row, interactions, pairs, rows_strategy
+from trasos_assets.recommender.interactions import (
+    EventWeights,
+    InteractionMatrix,
+    Repeats,
+    bought_pairs,
+    pair_matrix,
+)
+from trasos_assets_tests.recommender.tables import FIRST_DAY, Row, interactions, pairs, rows_strategy
 
 WEIGHTS = EventWeights(view=0.25, cart=0.5, purchase=1.0)
 
@@ -18,6 +25,7 @@ def cells(matrix: InteractionMatrix) -> dict[tuple[str, str], float]:
     return dict(zip(zip(people, items, strict=True), coo.data.tolist(), strict=True))
 
 
+@settings(deadline=None)
 @given(rows_strategy)
 def test_weights_add_up_over_kinds_and_days(rows: list[Row]) -> None:
     totals = defaultdict(lambda: np.zeros(3))
@@ -32,6 +40,7 @@ def test_weights_add_up_over_kinds_and_days(rows: list[Row]) -> None:
     assert cells(InteractionMatrix.from_table(table, every_time)) == counted
 
 
+@settings(deadline=None)
 @given(rows_strategy, st.randoms())
 def test_matrix_does_not_depend_on_the_order_of_rows(rows: list[Row], random) -> None:
     order = list(range(len(rows)))
@@ -43,6 +52,7 @@ def test_matrix_does_not_depend_on_the_order_of_rows(rows: list[Row], random) ->
     assert one.people.external_ids == other.people.external_ids and one.items.external_ids == other.items.external_ids
 
 
+@settings(deadline=None)
 @given(rows_strategy)
 def test_matrix_is_float32_csr_with_sorted_int32_indices_and_no_empty_row_or_column(rows: list[Row]) -> None:
     weights = InteractionMatrix.from_table(interactions(rows), EventWeights(view=0, cart=0, purchase=1)).weights
@@ -63,9 +73,50 @@ def test_senseless_weights_are_refused(weights) -> None:
         EventWeights(*weights)
 
 
+@pytest.mark.parametrize("values", [{"half_life_days": 0.0}, {"half_life_days": float("nan")}, {"repeats": "twice"}])
+def test_senseless_fading_and_counting_is_refused(values) -> None:
+    with pytest.raises(ValueError, match=next(iter(values))):
+        EventWeights(**values)
+
+
 def test_missing_column_is_named() -> None:
     with pytest.raises(ValueError, match=r"\['carts'\]"):
         InteractionMatrix.from_table(interactions([]).drop_columns(["carts"]))
+    with pytest.raises(ValueError, match=r"\['day'\]"):
+        InteractionMatrix.from_table(interactions([]).drop_columns(["day"]), EventWeights(half_life_days=1.0))
+
+
+@settings(deadline=None)
+@given(rows_strategy, st.sampled_from([0.5, 3.0]), st.none() | st.integers(0, 12), st.randoms())
+def test_weights_fade_by_half_in_a_half_life(rows: list[Row], half_life: float, after: int | None, random) -> None:
+    known = [row for row in rows if after is None or row[2] <= after]
+    last = after if after is not None else max((row[2] for row in rows), default=0)
+    latest, summed = defaultdict(lambda: np.zeros(3)), defaultdict(lambda: np.zeros(3))
+    for person, item, day, *counts in known:
+        left = 0.5 ** ((last - day) / half_life)
+        latest[person, item] = np.maximum(latest[person, item], (np.array(counts) > 0) * left)
+        summed[person, item] += np.array(counts) * left
+    by_kind = np.array(WEIGHTS.by_kind)
+    random.shuffle(rows)
+    as_of = None if after is None else FIRST_DAY + timedelta(days=after)
+    expectations: list[tuple[Repeats, dict]] = [("once", latest), ("count", summed)]
+    for repeats, expected in expectations:
+        weights = EventWeights(view=0.25, cart=0.5, purchase=1.0, repeats=repeats, half_life_days=half_life)
+        found = cells(InteractionMatrix.from_table(interactions(rows), weights, as_of=as_of))
+        assert found == pytest.approx({pair: float(by_kind @ total) for pair, total in expected.items()}, rel=1e-6)
+
+
+def test_what_is_very_old_still_has_a_weight_and_its_person_a_row() -> None:
+    rows = [("ann", "hat", 0, 0, 0, 1), ("bob", "tie", 9, 0, 0, 1)]
+    found = cells(InteractionMatrix.from_table(interactions(rows), EventWeights(half_life_days=0.01)))
+    assert found["bob", "tie"] == 1.0 and 0 < found["ann", "hat"] < 1e-6
+
+
+def test_rows_after_as_of_are_left_out_with_and_without_fading() -> None:
+    rows = [("ann", "hat", 0, 0, 0, 1), ("bob", "tie", 9, 0, 0, 1)]
+    for weights in (EventWeights(), EventWeights(half_life_days=5.0)):
+        found = cells(InteractionMatrix.from_table(interactions(rows), weights, as_of=FIRST_DAY))
+        assert found == {("ann", "hat"): 1.0}
 
 
 def test_bought_pairs_are_distinct_and_sorted_and_leave_views_out() -> None:

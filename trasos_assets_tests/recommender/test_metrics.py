@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trasos_assets.recommender import metrics
-from trasos_assets.recommender.metrics import PER_PERSON, coverage, hit_rate, judge, ndcg, recall
+from trasos_assets.recommender.metrics import (
+    PER_PERSON,
+    average_precision,
+    hit_rate,
+    judge,
+    ndcg,
+    recall,
+    reciprocal_rank,
+)
 from trasos_assets_tests.recommender.tables import pairs
 
 ITEMS = [f"i{n}" for n in range(9)]
@@ -26,12 +34,14 @@ def list_table(ranked: dict[str, list[str]]) -> pa.Table:
     return table.append_column("rank", pa.array(ranks, pa.int32()))
 
 
-def by_hand(ranked: list[str], relevant: set[str], k: int) -> tuple[float, float, float]:
+def by_hand(ranked: list[str], relevant: set[str], k: int) -> tuple[float, ...]:
     hits = [item in relevant for item in ranked[:k]]
     best = min(len(relevant), k)
     gain = sum(hit / math.log2(rank + 1) for rank, hit in enumerate(hits, 1))
     ideal = sum(1 / math.log2(rank + 1) for rank in range(1, best + 1))
-    return gain / ideal, sum(hits) / best, float(any(hits))
+    precisions = [sum(hits[:rank]) / rank for rank, hit in enumerate(hits, 1) if hit]
+    first = next((1 / rank for rank, hit in enumerate(hits, 1) if hit), 0.0)
+    return gain / ideal, sum(hits) / best, float(any(hits)), sum(precisions) / best, first
 
 
 @given(truths, lists, st.integers(1, 8))
@@ -40,7 +50,8 @@ def test_metrics_per_person_are_what_the_formula_gives(truth, ranked, k) -> None
     people = judged.people.external_ids.to_pylist()
     assert people == sorted(truth)
     expected = np.array([by_hand(ranked.get(person, []), truth[person], k) for person in people])
-    measured = np.column_stack([ndcg(judged, k), recall(judged, k), hit_rate(judged, k)])
+    metrics_of = (ndcg, recall, hit_rate, average_precision, reciprocal_rank)
+    measured = np.column_stack([metric(judged, k) for metric in metrics_of])
     np.testing.assert_allclose(measured, expected, rtol=1e-12)
     assert (measured >= 0).all() and (measured <= 1).all()
 
@@ -60,12 +71,17 @@ def test_worked_example() -> None:
     assert recall(judged, 3).tolist() == pytest.approx([2 / 3, 1.0, 0.0])
     assert recall(judged, 1).tolist() == [1.0, 0.0, 0.0]
     assert hit_rate(judged, 1).tolist() == [1.0, 0.0, 0.0]
+    assert average_precision(judged, 3).tolist() == pytest.approx([(1 + 2 / 3) / 3, 0.5, 0.0])
+    assert reciprocal_rank(judged, 3).tolist() == [1.0, 0.5, 0.0]
+    assert reciprocal_rank(judged, 1).tolist() == [1.0, 0.0, 0.0]
 
 
-def test_coverage_counts_distinct_items_in_the_first_k() -> None:
-    ranked = list_table({"ann": ["i1", "i2"], "bob": ["i1", "i3"]})
-    assert [coverage(ranked, k, 4) for k in (1, 2)] == [0.25, 0.75]
-    assert coverage(ranked.slice(0, 0), 2, 4) == 0.0
+def test_ranks_out_of_order_change_nothing() -> None:
+    truth = truth_table({"ann": {"i1", "i2"}, "bob": {"i3"}})
+    lists_in_order = list_table({"ann": ["i1", "i8", "i2"], "bob": ["i7", "i3"]})
+    shuffled = lists_in_order.take([4, 2, 0, 3, 1])
+    for metric in PER_PERSON.values():
+        assert metric(judge(shuffled, truth), 3).tolist() == metric(judge(lists_in_order, truth), 3).tolist()
 
 
 def test_lists_that_repeat_an_item_or_a_rank_are_refused() -> None:

@@ -9,25 +9,26 @@ from typing import Any
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from trasos_assets.contracts.science import ALS_MODEL, LEADERBOARD, TRAINING_INTERACTIONS
+from trasos_assets.contracts.models import ALS_MODEL, RANKING_METRICS
+from trasos_assets.contracts.science import TRAINING_INTERACTIONS
 from trasos_assets.landing.simulator import SimulationConfig, simulate
 from trasos_assets.recommender.engines import model_engine
-from trasos_assets.recommender.evaluation import default_models, leaderboard
+from trasos_assets.recommender.evaluation import EVALUATIONS_SCHEMA, evaluate
 from trasos_assets.recommender.ids import IdMap
 from trasos_assets.recommender.interactions import InteractionMatrix, bought_pairs
-from trasos_assets.recommender.models import ALS, ALSConfig, NotFittedError, Popularity
+from trasos_assets.recommender.models import ALS, ALSConfig, NotFittedError, Popularity, PopularityConfig
 from trasos_assets.recommender.models.base import RECOMMENDED
 from trasos_assets.recommender.models.factors import FactorModel
 from trasos_assets.recommender.models.spark_als import SparkALS
 from trasos_assets.recommender.models.spark_frames import numbered, table_of
-from trasos_assets.recommender.serving import recommend_for_everyone
 from trasos_assets.recommender.splits import time_split
 from trasos_assets.settings import Settings
 from trasos_assets_tests.pipeline import run_without_dagster
 from trasos_assets_tests.recommender.agreement import agreement, quality
-from trasos_assets_tests.recommender.tables import FIRST_DAY, interactions, pairs, purchases, two_tastes
+from trasos_assets_tests.recommender.tables import FIRST_DAY, interactions, purchases, two_tastes
 from trasos_assets_tests.spark_session import spark_backend, spark_session
 
 pytestmark = pytest.mark.slow
@@ -170,27 +171,6 @@ def test_ids_are_numbered_in_the_order_of_their_bytes_however_they_are_spread(sp
         assert found["index"].to_pylist() == list(range(len(expected)))
 
 
-def test_everyone_is_served_as_in_one_process(in_spark, fitted) -> None:
-    """People the model knows and people it does not, those who bought everything, and nobody's double."""
-    table = two_tastes()
-    popularity = Popularity().fit(table)
-    items = sorted(set(table["item_id"].to_pylist()))
-    everything = pairs([("x", item) for item in items])
-    bought = pa.concat_tables([bought_pairs(table), everything, pairs([("y", items[0])])])
-    people = pa.table({"person_id": [*sorted(set(table["person_id"].to_pylist())), "x", "y"]})
-    for_sale = pa.table({"item_id": items[:15]})
-    for stored in (fitted.factor_table(), fitted.factor_table().slice(0, 0)):
-        model = ALS.from_factors(stored) if stored.num_rows else None
-        expected = recommend_for_everyone(model, popularity, people["person_id"], bought, for_sale["item_id"], 6)
-        engine = model_engine(in_spark(stored))
-        served = engine.recommend_for_everyone(
-            in_spark(stored), popularity, in_spark(people), in_spark(bought), in_spark(for_sale), 6
-        )
-        found = served.order_by(["person_id", "rank"]).to_pyarrow()
-        assert found["source"].to_pylist() == expected["source"].to_pylist()
-        assert_same_lists(found.drop(["source"]).cast(RECOMMENDED), expected.drop(["source"]).cast(RECOMMENDED))
-
-
 def test_fingerprint_changes_with_any_value_and_not_with_the_order_of_rows(in_spark) -> None:
     table = two_tastes()
     engine = model_engine(in_spark(table))
@@ -201,19 +181,28 @@ def test_fingerprint_changes_with_any_value_and_not_with_the_order_of_rows(in_sp
     assert engine.fingerprint(in_spark(table.slice(1))) != first
 
 
-def test_leaderboard_of_a_table_left_in_spark_is_that_of_the_table_fetched(in_spark) -> None:
+def test_evaluation_of_a_table_left_in_spark_is_that_of_the_table_fetched(in_spark) -> None:
     table = two_tastes(people=200)
     assert tuple(table.column_names) == TRAINING_INTERACTIONS.column_names
     config = ALSConfig(factors=8, regularization=1.0, iterations=4)
-    here = leaderboard(table, models=default_models(config), test_days=5)
+
+    def models(als):
+        recent = Popularity(PopularityConfig(window_days=14))
+        return {"als": als(config), "popularity": Popularity(), "popularity_recent": recent}
+
     engine = model_engine(in_spark(table))
-    there = leaderboard(engine.rows(in_spark(table)), models=default_models(config, engine.als), test_days=5)
-    assert there.schema == here.schema and tuple(here.column_names) == LEADERBOARD.column_names
-    keys = ["model", "target", "metric", "k", "people", "train_through", "test_through"]
-    assert there.select(keys).equals(here.select(keys))
-    for ours, theirs in zip(here.to_pylist(), there.to_pylist(), strict=True):
-        close = 0.05 if ours["model"] == "als" else 0.0
-        assert theirs["value"] == pytest.approx(ours["value"], abs=close), ours
+    order = [(name, "ascending") for name in ("model", "fold", "target", "k", "segment", "person_id")]
+    here = evaluate(table, models=models(ALS), test_days=5, folds=2).sort_by(order)
+    there = evaluate(engine.rows(in_spark(table)), models=models(engine.als), test_days=5, folds=2).sort_by(order)
+    assert there.schema == here.schema == EVALUATIONS_SCHEMA
+    same = [*(name for name, _ in order), "relevant", "train_through", "test_through", "source_through", "truth_from"]
+    assert there.select(same).equals(here.select(same)) and here.num_rows
+    for name in ("als", "popularity", "popularity_recent"):
+        ours, theirs = (found.filter(pc.field("model") == name) for found in (here, there))
+        for metric in RANKING_METRICS:
+            close = 0.05 if name == "als" else 1e-12
+            means = [pc.mean(found[metric]).as_py() for found in (ours, theirs)]
+            assert means[1] == pytest.approx(means[0], abs=close), (name, metric)
 
 
 def test_both_engines_fit_the_same_model_to_a_shop(spark, tmp_path) -> None:

@@ -205,11 +205,18 @@ def leaderboard_rows() -> list[dict[str, Any]]:
     return [
         {
             "model": model,
+            "fold": "mean",
+            "segment": "all",
             "target": target,
             "metric": "ndcg",
             "k": k,
             "value": value,
+            "low": value - 0.01,
+            "high": value + 0.01,
             "people": 1215,
+            "truth_share": 0.98,
+            "source_through": FIRST_DAY + timedelta(days=62),
+            "truth_from": FIRST_DAY + timedelta(days=63),
             "train_through": FIRST_DAY + timedelta(days=62),
             "test_through": FIRST_DAY + timedelta(days=69),
         }

@@ -15,7 +15,16 @@ import ibis
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.model import DAY
-from trasos_assets.contracts.science import ALS_MODEL, ALSO_BOUGHT, CHAMPION, LEADERBOARD, RECOMMENDATIONS
+from trasos_assets.contracts.models import (
+    ALS_MODEL,
+    CANDIDATE,
+    CHAMPION,
+    CHAMPION_MODEL,
+    DEFINITION_OF_DONE,
+    EVALUATIONS,
+    LEADERBOARD,
+)
+from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS, SIMILAR_ITEMS, SUBSTITUTES
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
 from trasos_assets.samples.rules import LEFT_OUT
@@ -102,36 +111,85 @@ def build_shop(folder: Path) -> Shop:
     return Shop(store, settings, store.read)
 
 
+_JUDGED = {"model": "als", "parameters": "{}", "target": "new_items", "segment": "light", "fold": 1, "k": 10}
+_JUDGED |= {"train_through": FIRST, "test_through": date(2026, 1, 8), "source_through": FIRST}
+_JUDGED |= {"truth_from": date(2026, 1, 6)}
+_SERVES = {"model": "als", "model_version": "model-1", "parameters": "{}", "parts": 2, "as_of": FIRST}
+
+
 def _models(tables: dict[str, ibis.Table], backend: Any) -> dict[str, ibis.Table]:
     people, items = tables["customer_features"], tables["item_features"]
     known = {"model_version": ibis.literal("model-1"), "as_of": ibis.literal(FIRST)}
     ranked = items.mutate(place=ibis.row_number().over(order_by=[ibis.desc(items.viewers), items.item_id]))
     best = ranked.filter(ranked.place < 3).select("item_id", rank=(ranked.place + 1).cast("int32"))
-    lists = people.select("person_id").cross_join(best)
+    trained = tables["training_interactions"]
+    touched = trained.group_by("person_id").agg(because_item_id=trained.item_id.min())
+    lists = people.select("person_id").cross_join(best).left_join(touched, "person_id").drop("person_id_right")
     factors = ibis.array([0.5, 0.25]).cast("array<float32>")
     sides = ibis.union(
         people.select(side=ibis.literal("person"), id="person_id"),
         items.select(side=ibis.literal("item"), id="item_id"),
     )
     made = {
-        RECOMMENDATIONS: lists.mutate(score=1.0 / lists.rank, source=ibis.literal("als"), **known),
+        RECOMMENDATIONS: lists.mutate(
+            score=1.0 / lists.rank,
+            source=ibis.literal("model"),
+            reason=ibis.ifelse(lists.because_item_id.isnull(), "popular_now", "because_viewed"),
+            **known,
+        ),
         ALS_MODEL: sides.mutate(factors=factors, model_version=ibis.literal("model-1")),
+        EVALUATIONS: people.select("person_id").mutate(
+            **{
+                name: ibis.literal(_JUDGED.get(name, 0), type=kind)
+                for name, kind in EVALUATIONS.types.items()
+                if name != "person_id"
+            }
+        ),
+        CHAMPION_MODEL: sides.mutate(
+            factors=factors, payload=ibis.null("string"), model_version=ibis.literal("model-1")
+        ),
     }
     rows = {
-        CHAMPION: [{"model": "als", "model_version": "model-1", "reason": "planted", "as_of": FIRST}],
+        CANDIDATE: [
+            {**_SERVES, "als_version": "model-1", "parts_hash": "0", "rows": 1, "source_hash": "0", "code_version": "0"}
+            | {"first_day": FIRST, "last_day": FIRST}
+        ],
+        DEFINITION_OF_DONE: [
+            {"criterion": "serves_new_people", "owner": "science", "passed": True, "judged": True, "reason": "planted"}
+            | {"must": "It must.", "model": "als", "model_version": "model-1", "as_of": FIRST}
+        ],
+        CHAMPION: [{**_SERVES, "sequence": 1, "action": "promoted", "reason": "planted"}],
         LEADERBOARD: [
             {"model": "als", "target": "new_items", "metric": "ndcg", "k": 10, "value": 0.5, "people": 10}
+            | {"fold": "mean", "segment": "all", "low": 0.4, "high": 0.6, "truth_share": 1.0}
             | {"train_through": FIRST, "test_through": date(2026, 1, 8)}
+            | {"source_through": FIRST, "truth_from": date(2026, 1, 2)}
         ],
         ALSO_BOUGHT: [
             {"item_id": one, "rank": 1, "also_item_id": BESIDE, "orders_together": 3, "item_orders": 4}
-            | {"also_orders": 5, "lift": 2.0, "as_of": FIRST}
+            | {"also_orders": 5, "lift": 2.0, "relation": "unknown", "q": 0.01, "as_of": FIRST}
             for one in ("i10001", "i10398")
+        ],
+        SIMILAR_ITEMS: [
+            {"item_id": one, "rank": rank, "similar_item_id": other, "score": 0.5, "model_version": "m"}
+            | {"as_of": FIRST}
+            for one, rank, other in _neighbours()
+        ],
+        SUBSTITUTES: [
+            {"item_id": one, "rank": rank, "substitute_item_id": other, "source": "same_kind", "as_of": FIRST}
+            | {"sessions_together": None, "lift": None, "q": None}
+            for one, rank, other in _neighbours()
         ],
     }
     return {c.name: t.select(*c.column_names) for c, t in made.items()} | {
         c.name: make_table(backend, c, some) for c, some in rows.items()
     }
+
+
+def _neighbours() -> list[tuple[str, int, str]]:
+    """Every one of some items with every other, and its place among them."""
+    items = [f"i{10_000 + number}" for number in range(40)]
+    return [(one, rank, other) for one in items for rank, other in enumerate((i for i in items if i != one), start=1)]
 
 
 def _ledger(tables: dict[str, ibis.Table], backend: Any) -> ibis.Table:

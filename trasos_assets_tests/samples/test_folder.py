@@ -60,7 +60,7 @@ def personal_values(shop: Shop) -> set[str]:
         contract = CONTRACTS[name]
         for column in set(masked_columns(contract)) - {"raw", "extra", "note"}:
             rows = shop.whole(contract)
-            if name == "als_model":
+            if name in ("als_model", "champion_model"):
                 rows = rows.filter(rows.side == "person")
             found |= set(rows.select(column).distinct().to_pyarrow()[column].to_pylist())
     return {value for value in found if value}

@@ -9,8 +9,8 @@ import pytest
 
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.engineering import EVENT_STATES, QUARANTINE_RELEASES, QUARANTINED_EVENTS, RAW_EVENTS
+from trasos_assets.contracts.models import ALS_MODEL
 from trasos_assets.contracts.schema import violations
-from trasos_assets.contracts.science import ALS_MODEL
 from trasos_assets.samples.keys import SampleKey
 from trasos_assets.samples.masking import NO_FIELDS, REPLACED, masked, masked_columns, unmasked_values
 from trasos_assets.samples.selection import Reader, reader_of

@@ -7,13 +7,13 @@ from trasos_assets.contracts.model import TEXT, Column, Contract
 from trasos_assets.samples.rules import LEFT_OUT, Rule, SampleError, chosen_tables, in_order, needed, rule_of
 
 EXPECTED = {
-    Rule.PERSON: {"orders", "customer_features", "training_interactions", "recommendations"},
+    Rule.PERSON: {"evaluations", "orders", "customer_features", "training_interactions", "recommendations"},
     Rule.ACTS: {"raw_events", "clean_events", "interactions", "order_lines"},
     Rule.UNIT: {"raw_assignments", "assignments"},
     Rule.IDENTITY: {"identities"},
-    Rule.FACTORS: {"als_model"},
+    Rule.FACTORS: {"als_model", "champion_model"},
     Rule.PAIRS: {"also_bought"},
-    Rule.ITEMS: {"raw_catalogue", "catalogue_history", "catalogue", "item_features"},
+    Rule.ITEMS: {"raw_catalogue", "catalogue_history", "catalogue", "item_features", "similar_items", "substitutes"},
     Rule.LINES: {"event_keys", "event_states", "quarantined_events", "quarantined_records"},
 }
 

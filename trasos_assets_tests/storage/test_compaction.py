@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from trasos_assets.contracts.engineering import LANDING_LEDGER, RAW_EVENTS, WATERMARK
+from trasos_assets.contracts.models import ALS_MODEL
 from trasos_assets.contracts.schema import violations
-from trasos_assets.contracts.science import ALS_MODEL
 from trasos_assets.contracts.storage import COMPACTION
 from trasos_assets.lake.store import LakeError, LakeStore
 from trasos_assets.landing import archive

@@ -12,7 +12,7 @@ import pytest
 from upath import UPath
 
 from trasos_assets.contracts.engineering import RAW_EVENTS, WATERMARK
-from trasos_assets.contracts.science import ALS_MODEL
+from trasos_assets.contracts.models import ALS_MODEL
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.settings import Settings
 from trasos_assets.storage.sizes import Size, place_size, places, table_size

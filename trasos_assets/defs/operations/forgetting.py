@@ -36,6 +36,7 @@ from trasos_assets.lake.days import first_day
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import Stock, read_ledger, settle
 from trasos_assets.places import is_remote
+from trasos_assets.publishing.files import unpublish
 from trasos_assets.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -215,6 +216,8 @@ class _Around:
         run_id = self._run(by_day, outcome)
         settle(store, [], run_id=run_id, days={*plan.days_of(by_day), *(journal.days or ())})
         report_balance(instance, store)
+        # Every version that was handed to the shop's backend holds lists of people; the run makes one without them.
+        unpublish(settings.published_dir)
         names = [key.path[-1] for key in graph.materializable_asset_keys]
         last = plan.table_run(
             graph,

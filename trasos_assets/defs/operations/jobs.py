@@ -8,6 +8,7 @@ from pydantic import Field
 from trasos_assets.contracts import CONTRACTS, storage
 from trasos_assets.contracts.engineering import QUARANTINE_RELEASES
 from trasos_assets.contracts.landing import EVENT
+from trasos_assets.contracts.models import TRIALS
 from trasos_assets.defs.operations.plan import BY_DAY_NAMES, OWN_SCHEDULE, RAW_NAMES, WEEKLY_TAG
 from trasos_assets.lake.engine import Lake
 from trasos_assets.landing.quarantine import delivery_of, require_lines
@@ -40,6 +41,12 @@ retrain_model = dg.define_asset_job(
     "retrain_model",
     selection=dg.AssetSelection.tag("trasos/cadence", "weekly"),
     description="Training data, model, leaderboard and champion; what depends on them refreshes by itself.",
+)
+search_models = dg.define_asset_job(
+    "search_models",
+    selection=dg.AssetSelection.assets(TRIALS.name),
+    description="Searches the parameters of every model, on days before those that the leaderboard tests on. "
+    "A search that was interrupted goes on.",
 )
 take_samples = dg.define_asset_job(
     "take_samples",

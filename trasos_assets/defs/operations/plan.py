@@ -31,6 +31,10 @@ from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.warehouse import warehouse_serves
 from trasos_assets.landing.ledger import Row, taken_days
 from trasos_assets.landing.releases import lateness_waivers
+from trasos_assets.publishing.files import POINTER
+from trasos_assets.reports.leaderboard import PAGE as LEADERBOARD_PAGE
+from trasos_assets.reports.model_card import FOLDER as MODEL_CARDS
+from trasos_assets.reports.monitoring import PAGE as MONITORING_PAGE
 from trasos_assets.settings import Settings
 from trasos_assets.trust.releases import Release
 from trasos_assets.trust.restate import affected_days
@@ -265,9 +269,14 @@ def standings(instance: dg.DagsterInstance, names: Iterable[str]) -> dict[str, S
 def products_present(settings: Settings) -> list[str]:
     """Assets that are no tables and whose product stands in the data folder."""
     present = ["kpi_dashboard"] if settings.dashboard_page.exists() else []
+    present += ["leaderboard_page"] if (settings.reports_dir / LEADERBOARD_PAGE).exists() else []
+    present += ["monitoring_page"] if (settings.reports_dir / MONITORING_PAGE).exists() else []
+    present += ["model_card"] if (settings.reports_dir / MODEL_CARDS).exists() else []
     warehouse = settings.warehouse_path
     if warehouse.exists() and warehouse_serves(warehouse, settings.lake_dir, settings.warehouse):
         present.append("warehouse")
+    if (settings.published_dir / POINTER).exists():
+        present.append("published_recommendations")
     return present
 
 

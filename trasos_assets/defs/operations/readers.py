@@ -13,7 +13,7 @@ import ibis
 
 from trasos_assets.contracts import CONTRACTS, erasure, storage
 from trasos_assets.contracts.engineering import LANDING_LEDGER, QUARANTINE_RELEASES, WATERMARK
-from trasos_assets.contracts.science import LEADERBOARD
+from trasos_assets.contracts.models import LEADERBOARD, MODEL_COMPARISONS, MODEL_COSTS, TRIALS
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import FUNCTIONS
 from trasos_assets.settings import Settings
@@ -85,6 +85,8 @@ def readers_outside_the_graph() -> list[Reader]:
         Reader("trasos quarantine", _refused_lines),
         Reader("trasos quarantine replay", _lines_of_releases),
         Reader("trasos run", all_of=(LEADERBOARD.name, WATERMARK.name)),
+        Reader("leaderboard_page", all_of=(LEADERBOARD.name, MODEL_COMPARISONS.name, MODEL_COSTS.name)),
+        Reader("trasos search", all_of=(TRIALS.name,)),
         Reader("trasos storage, trasos forget", all_of=kept),
     ]
 

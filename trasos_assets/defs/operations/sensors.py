@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from trasos_assets.defs.operations.jobs import (
     take_samples,
 )
 from trasos_assets.defs.operations.releases import report_releases
+from trasos_assets.defs.operations.retraining import REASON_TAG, SCHEDULED_REASON
 from trasos_assets.erasure.gate import gate
 from trasos_assets.erasure.journal import refuse_unfinished
 from trasos_assets.erasure.people import ErasureError
@@ -245,7 +247,9 @@ def daily_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     )
 
 
-def _schedule(name: str, job: Any, cron: str, description: str) -> dg.ScheduleDefinition:
+def _schedule(
+    name: str, job: Any, cron: str, description: str, tags: Mapping[str, str] | None = None
+) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name=name,
         job=job,
@@ -253,6 +257,7 @@ def _schedule(name: str, job: Any, cron: str, description: str) -> dg.ScheduleDe
         execution_timezone=get_settings().timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=description,
+        tags=tags,
     )
 
 
@@ -261,6 +266,7 @@ weekly_retraining = _schedule(
     retrain_model,
     "0 5 * * 1",
     "Every Monday before the morning's refresh: training data, model, leaderboard, champion.",
+    tags={REASON_TAG: SCHEDULED_REASON},
 )
 weekly_samples = _schedule(
     "weekly_samples",

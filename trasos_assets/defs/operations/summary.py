@@ -14,11 +14,12 @@ from rich.table import Table
 from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.analytics import ACQUISITION_COST, DAILY_KPIS, TIME_TO_RETURN
 from trasos_assets.contracts.engineering import WATERMARK
-from trasos_assets.contracts.science import LEADERBOARD
+from trasos_assets.contracts.models import CHAMPION, DEFINITION_OF_DONE, LEADERBOARD, MEAN_FOLD
 from trasos_assets.defs.operations.health import CheckStanding, latest_checks
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import Row
 from trasos_assets.printable import harmless
+from trasos_assets.recommender import champions
 from trasos_assets.settings import Settings
 
 TEAMS = ("engineering", "science", "analytics")
@@ -69,13 +70,16 @@ def _rows(store: LakeStore, contract: Any) -> list[Row]:
 
 def print_quality(console: Console, store: LakeStore) -> None:
     """NDCG of the model beside its baselines."""
-    scores = [row for row in _rows(store, LEADERBOARD) if row["metric"] == "ndcg" and row["k"] == QUALITY_K]
+    board = store.read(LEADERBOARD)
+    wanted = {"metric": "ndcg", "k": QUALITY_K, "segment": "all", "fold": MEAN_FOLD}
+    scores = board.filter([board[column] == value for column, value in wanted.items()]).to_pyarrow().to_pylist()
     scores = [row for row in scores if row["value"] is not None]
     if not scores:
         console.print("Model quality: not enough days with purchases to judge it yet.")
         return
     first = scores[0]
-    title = f"NDCG@{QUALITY_K}, trained through {first['train_through']}, judged through {first['test_through']}"
+    title = f"NDCG@{QUALITY_K}, mean over folds; the latest trained through {first['train_through']}, "
+    title += f"judged through {first['test_through']}"
     shown = Table(title=title, title_justify="left", header_style="bold")
     shown.add_column("model")
     targets = sorted({row["target"] for row in scores})
@@ -86,6 +90,19 @@ def print_quality(console: Console, store: LakeStore) -> None:
         values = {row["target"]: row["value"] for row in scores if row["model"] == model}
         shown.add_row(model, *(f"{values[target]:.4f}" if target in values else "–" for target in targets))
     console.print(shown)
+
+
+def print_champion(console: Console, store: LakeStore) -> None:
+    """What serves, and why the last candidate does not where it was refused."""
+    history, asked = _rows(store, CHAMPION), _rows(store, DEFINITION_OF_DONE)
+    now = champions.serving(history)
+    if now is None:
+        return
+    console.print(f"Serving    [bold]{now['model']}[/] {now['model_version']} since the data of {now['as_of']}")
+    if asked and asked[0]["model_version"] not in {row["model_version"] for row in history}:
+        against = "; ".join(f"{row['criterion']}: {row['reason']}" for row in asked if not row["passed"])
+        text = f"Refused    {asked[0]['model']} {asked[0]['model_version']}: {against}"
+        console.print(harmless(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _shown_number(value: Any, unit: str, currency: str) -> str:
@@ -117,6 +134,7 @@ def print_summary(
     print_rows(console, store)
     print_checks(console, latest_checks(instance, graph))
     print_quality(console, store)
+    print_champion(console, store)
     print_headlines(console, store, settings)
     reached = _rows(store, WATERMARK)
     if reached:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import ibis
 import pyarrow as pa
 
-from trasos_assets.recommender.models import Popularity
+from trasos_assets.recommender.serving import Champion
+from trasos_assets.recommender.shelf import Shelf
 
 
 class ModelEngine(Protocol):
@@ -35,18 +36,24 @@ class ModelEngine(Protocol):
 
     def recommend_for_everyone(
         self,
-        factors: ibis.Table,
-        fallback: Popularity,
+        champion: Champion | None,
+        parts: ibis.Table,
+        train: ibis.Table,
+        shelf: Shelf,
         people: ibis.Table,
-        bought: ibis.Table,
-        for_sale: ibis.Table,
         k: int,
     ) -> ibis.Table:
-        """The rows of ``serving.recommend_for_everyone``, in no order, by the ALS of stored factors.
+        """The rows of ``serving.recommend_for_everyone``, in no order.
 
-        ``factors`` has side, id and factors, and may have no rows; ``people`` has person_id, ``bought`` pairs
-        (person_id, item_id), ``for_sale`` item_id.
+        ``parts`` are those of the champion (side, id, factors, payload), maybe no rows; ``train`` the rows to learn
+        from as they are now, ``people`` has person_id. ``ValueError`` for a champion that this engine cannot serve.
         """
+        ...
+
+    def similar(
+        self, champion: Champion | None, parts: ibis.Table, train: ibis.Table, shelf: Shelf, k: int
+    ) -> ibis.Table:
+        """The champion's ``similar`` (schema ``SIMILAR``, scores rounded) of all that may be shown; as above."""
         ...
 
 

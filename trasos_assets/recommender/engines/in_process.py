@@ -7,8 +7,12 @@ import hashlib
 import ibis
 import pyarrow as pa
 
-from trasos_assets.recommender.models import ALS, Popularity
-from trasos_assets.recommender.serving import recommend_for_everyone
+from trasos_assets.recommender.models import ALS
+from trasos_assets.recommender.models.base import PARTS, SIMILAR, Recommender
+from trasos_assets.recommender.models.registry import configured, kind_of
+from trasos_assets.recommender.reasons import nearness_of
+from trasos_assets.recommender.serving import Champion, Served, recommend_for_everyone, rounded
+from trasos_assets.recommender.shelf import Shelf, history_of
 
 
 class InProcessModels:
@@ -33,21 +37,35 @@ class InProcessModels:
 
     def recommend_for_everyone(
         self,
-        factors: ibis.Table,
-        fallback: Popularity,
+        champion: Champion | None,
+        parts: ibis.Table,
+        train: ibis.Table,
+        shelf: Shelf,
         people: ibis.Table,
-        bought: ibis.Table,
-        for_sale: ibis.Table,
         k: int,
     ) -> ibis.Table:
         """All in memory, people by blocks."""
-        stored = factors.to_pyarrow()
-        lists = recommend_for_everyone(
-            ALS.from_factors(stored) if stored.num_rows else None,
-            fallback,
-            people.select("person_id").to_pyarrow()["person_id"],
-            bought.to_pyarrow(),
-            for_sale.select("item_id").to_pyarrow()["item_id"],
-            k,
-        )
-        return ibis.memtable(lists)
+        rows = self.rows(train)
+        history = train.get_backend().to_pyarrow(history_of(ibis.memtable(rows)))
+        served = None
+        if champion is not None:
+            model = _restored(champion, parts, rows)
+            served = Served(model, lambda: nearness_of(model, shelf.known, shelf.shown_ids))
+        everyone = people.select("person_id").to_pyarrow()["person_id"]
+        return ibis.memtable(recommend_for_everyone(served, shelf, everyone, history, k))
+
+    def similar(
+        self, champion: Champion | None, parts: ibis.Table, train: ibis.Table, shelf: Shelf, k: int
+    ) -> ibis.Table:
+        """By the restored model."""
+        if champion is None:
+            return ibis.memtable(SIMILAR.empty_table())
+        model = _restored(champion, parts, self.rows(train))
+        return ibis.memtable(rounded(model.similar(shelf.shown_ids, k, allowed_items=shelf.shown_ids)))
+
+
+def _restored(champion: Champion, parts: ibis.Table, rows: pa.Table) -> Recommender:
+    config = configured(champion.model, champion.parameters)
+    model = kind_of(champion.model).build(config, items=champion.items)
+    stored = parts.select(*PARTS.names).order_by(["side", "id"]).to_pyarrow().cast(PARTS)
+    return model.restore(stored, rows)

@@ -1,8 +1,5 @@
 """Matrix factorisation for implicit feedback by alternating least squares, fitted by the library ``implicit``."""
 
-# pyarrow.compute makes its functions at import time, out of a type checker's sight.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +8,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from trasos_assets.recommender.ids import Ids
@@ -59,27 +56,32 @@ class ALS:
     def fit(self, train: pa.Table | InteractionMatrix, *, as_of: date | None = None) -> Self:
         """Factorise people x items; see ``Recommender.fit``. ``ValueError`` if no interaction has a weight."""
         if not isinstance(train, InteractionMatrix):
-            if as_of is not None:
-                train = train.filter(pc.less_equal(train["day"], pa.scalar(as_of, pa.date32())))
-            train = InteractionMatrix.from_table(train, self.config.weights)
+            train = InteractionMatrix.from_table(train, self.config.weights, as_of=as_of)
         if train.weights.nnz == 0:
             raise ValueError("there is no interaction to fit ALS to; widen the days or raise the event weights")
         # Imported when needed, for it is slow to load; before the limit is set, for it loads a BLAS of its own.
         from implicit.cpu.als import AlternatingLeastSquares
 
+        people, items, weights = train.people, train.items, train.weights
+        # The library would copy the whole matrix to apply alpha, and hold its first factors twice. Both are done here,
+        # to the same bits, for memory is what limits a fit.
+        confidence = weights.data * np.float32(self.config.alpha)
+        confidence = sparse.csr_matrix((confidence, weights.indices, weights.indptr), shape=weights.shape)
+        del train, weights
+        random = np.random.default_rng(self.config.seed)
         with threadpool_limits(1, "blas"):
             fitted = AlternatingLeastSquares(
                 factors=self.config.factors,
                 regularization=self.config.regularization,
-                alpha=self.config.alpha,
+                alpha=1.0,
                 iterations=self.config.iterations,
                 random_state=self.config.seed,
                 dtype=np.float32,
             )
-            fitted.fit(train.weights, show_progress=False)
-        self._model = FactorModel(
-            train.people, train.items, np.asarray(fitted.user_factors), np.asarray(fitted.item_factors)
-        )
+            fitted.user_factors = _small(random, len(people), self.config.factors)
+            fitted.item_factors = _small(random, len(items), self.config.factors)
+            fitted.fit(confidence, show_progress=False)
+        self._model = FactorModel(people, items, np.asarray(fitted.user_factors), np.asarray(fitted.item_factors))
         return self
 
     def recommend(
@@ -87,6 +89,24 @@ class ALS:
     ) -> pa.Table:
         """The items of the highest inner product; see ``Recommender.recommend``."""
         return self._fitted.recommend(people, k, exclude=exclude, allowed_items=allowed_items)
+
+    def similar(self, items: Ids, k: int, *, allowed_items: Ids | None = None) -> pa.Table:
+        """The items of the highest cosine of vectors; see ``Recommender.similar``."""
+        return self._fitted.similar(items, k, allowed_items=allowed_items)
+
+    def score_pairs(self, pairs: pa.Table) -> np.ndarray:
+        """Inner products of given pairs; see ``ScoresPairs``. NaN for a person or item the fit did not know."""
+        return self._fitted.score_pairs(pairs)
+
+    def parts(self) -> pa.Table:
+        """The vectors of both sides; see ``Recommender.parts``."""
+        return self._fitted.parts()
+
+    def restore(self, parts: pa.Table, train: pa.Table | InteractionMatrix, *, as_of: date | None = None) -> Self:
+        """The model of stored vectors; the training rows are not looked at. See ``Recommender.restore``."""
+        self._model = FactorModel.from_table(parts)
+        self.config = replace(self.config, factors=self._model.factors or self.config.factors)
+        return self
 
     def person_factors(self) -> pa.Table:
         """Columns side (``person``), id, factors (list of float32), sorted by id."""
@@ -105,3 +125,10 @@ class ALS:
         if self._model is None:
             raise NotFittedError("ALS was used before fit; fit it or restore it with ALS.from_factors")
         return self._model
+
+
+def _small(random: np.random.Generator, rows: int, factors: int) -> np.ndarray:
+    """What the library starts from: float32 of 0 to 0.01."""
+    vectors = random.random((rows, factors), dtype=np.float32)
+    vectors *= 0.01
+    return vectors

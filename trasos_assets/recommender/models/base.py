@@ -14,6 +14,13 @@ from trasos_assets.recommender.ids import IdMap, Ids
 RECOMMENDED = pa.schema(
     [("person_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float64())]
 )
+SIMILAR = pa.schema(
+    [("item_id", pa.string()), ("rank", pa.int32()), ("similar_item_id", pa.string()), ("score", pa.float64())]
+)
+PARTS = pa.schema(
+    [("side", pa.string()), ("id", pa.string()), ("factors", pa.list_(pa.float32())), ("payload", pa.string())]
+)
+"""What is stored of a fitted model that cannot be made again in a moment: vectors by side and id, text by id."""
 
 
 class NotFittedError(RuntimeError):
@@ -49,6 +56,23 @@ class Recommender(Recommends, Protocol):
 
         ``as_of`` is the last day the model may know of (default: the last day in ``train``); windows end there.
         """
+        ...
+
+    def similar(self, items: Ids, k: int, *, allowed_items: Ids | None = None) -> pa.Table:
+        """The ``k`` items nearest to each item (schema ``SIMILAR``), itself left out; no rows for unknown items.
+
+        What near means is the model's own: cosine of item vectors, weight of the neighbourhood, shared buyers.
+        """
+        ...
+
+    def parts(self) -> pa.Table:
+        """What must be stored of the fitted model (schema ``PARTS``), sorted by side and id; no rows for a model that
+        is made again from its training rows in a moment."""
+        ...
+
+    def restore(self, parts: pa.Table, train: pa.Table | ibis.Table, *, as_of: date | None = None) -> Self:
+        """The fitted model again, from its ``parts`` and rows to learn from; it recommends as the fitted one did if the
+        rows are the same. The rows may be newer: what is cheap to count (popularity, repeats) is then as of them."""
         ...
 
 

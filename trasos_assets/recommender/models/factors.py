@@ -10,16 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import sparse
 
 from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, Ids, as_ids
 from trasos_assets.recommender.interactions import pair_matrix
-from trasos_assets.recommender.models.base import RECOMMENDED, recommended_table
+from trasos_assets.recommender.models.base import PARTS, RECOMMENDED, SIMILAR, recommended_table
+from trasos_assets.recommender.models.ranking import allowed_indices, known_pairs, similar_table
 from trasos_assets.recommender.topk import top_k
 
 FACTORS = pa.schema([("side", pa.string()), ("id", pa.string()), ("factors", pa.list_(pa.float32()))])
 PERSON, ITEM = "person", "item"
 # A list column counts its values in 32 bits.
 _CHUNK_VALUES = 1 << 30
+# Values of the vectors of pairs that are multiplied at once: 64 MB a side.
+_PAIR_VALUES = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,46 @@ class FactorModel:
             threads=self.threads,
         )
         return recommended_table(known, self.items, best.person, best.rank, best.item, best.score)
+
+    def similar(self, items: Ids, k: int, *, allowed_items: Ids | None = None) -> pa.Table:
+        """The items whose vectors have the highest cosine; see ``Recommender.similar``.
+
+        A vector of zeros has no direction: such an item has no rows and is in nobody's list.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        lengths = np.sqrt(np.einsum("ij,ij->i", self.item_factors, self.item_factors, dtype=np.float64))
+        directed = np.isfinite(lengths) & (lengths > 0)
+        allowed = directed.copy()
+        wanted = allowed_indices(self.items, allowed_items)
+        if wanted is not None:
+            allowed &= np.isin(np.arange(len(allowed)), wanted)
+        rows = self.items.to_indices(IdMap.from_ids(items).external_ids, unknown="drop")
+        rows = rows[directed[rows]]
+        if len(rows) == 0 or not allowed.any():
+            return SIMILAR.empty_table()
+        directions = (self.item_factors / np.where(directed, lengths, 1.0)[:, None]).astype(np.float32)
+        itself = sparse.csr_matrix((np.ones(len(rows), bool), (np.arange(len(rows)), rows)), (len(rows), len(allowed)))
+        best = top_k(directions[rows], directions, k, excluded=itself, allowed=allowed, threads=self.threads)
+        asked = IdMap(self.items.external_ids.take(pa.array(rows)))
+        return similar_table(asked, self.items, best.person, best.item, best.score)
+
+    def score_pairs(self, pairs: pa.Table) -> np.ndarray:
+        """Inner products (float32) of the rows of ``pairs`` (person_id, item_id); NaN where an id is unknown."""
+        scores = np.full(pairs.num_rows, np.nan, np.float32)
+        place, person, item = known_pairs(pairs, self.people, self.items)
+        step = max(1, _PAIR_VALUES // max(1, self.factors))
+        for start in range(0, len(place), step):
+            part = slice(start, start + step)
+            scores[place[part]] = np.einsum(
+                "ij,ij->i", self.person_factors[person[part]], self.item_factors[item[part]]
+            )
+        return scores
+
+    def parts(self) -> pa.Table:
+        """Both sides with the schema ``PARTS``, sorted by side and id; ``from_table`` reads them back."""
+        rows = pa.concat_tables([self.table(ITEM), self.table(PERSON)])
+        return rows.append_column("payload", pa.nulls(rows.num_rows, pa.string())).cast(PARTS)
 
 
 def _side(table: pa.Table, side: str) -> tuple[IdMap, np.ndarray]:

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, Ids, sorted_distinct
+from trasos_assets.recommender.ids import UNKNOWN_INDEX, IdMap, Ids, as_ids, sorted_distinct
 from trasos_assets.recommender.interactions import bought_pairs, distinct_pairs
-from trasos_assets.recommender.models.base import RECOMMENDED, NotFittedError, recommended_table
+from trasos_assets.recommender.models.base import PARTS, RECOMMENDED, SIMILAR, NotFittedError, recommended_table
 from trasos_assets.recommender.splits import first_and_last_day, rows_between
 
 
@@ -62,11 +62,10 @@ class Popularity:
         self, people: Ids, k: int, *, exclude: pa.Table | None = None, allowed_items: Ids | None = None
     ) -> pa.Table:
         """The most popular items a person is not excluded from; see ``Recommender.recommend``. ``score`` is people."""
-        if self._ranked is None:
-            raise NotFittedError("Popularity.recommend was called before fit")
+        ranked = self._fitted
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        ranked, score, known = self._ranked, self._people_per_item, IdMap.from_ids(people)
+        score, known = self._people_per_item, IdMap.from_ids(people)
         if allowed_items is not None:
             allowed = IdMap.from_ids(allowed_items).to_indices(ranked, unknown="mark") != UNKNOWN_INDEX
             ranked, score = ranked.filter(pa.array(allowed)), score[allowed]
@@ -79,6 +78,33 @@ class Popularity:
         person, column = np.nonzero(position < len(item_at))
         chosen = position[person, column]
         return recommended_table(known, items, person, column + 1, item_at[chosen], score[chosen])
+
+    def similar(self, items: Ids, k: int, *, allowed_items: Ids | None = None) -> pa.Table:
+        """No rows: a count of people says nothing of which items are alike."""
+        _ = self._fitted
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        return SIMILAR.empty_table()
+
+    def score_pairs(self, pairs: pa.Table) -> np.ndarray:
+        """See ``ScoresPairs``: the item's people in the window, whoever asks; 0 for other items, never NaN."""
+        place = pc.fill_null(pc.index_in(as_ids(pairs["item_id"]), value_set=self._fitted), UNKNOWN_INDEX).to_numpy()
+        return np.append(self._people_per_item, 0)[place].astype(np.float32)
+
+    def parts(self) -> pa.Table:
+        """No rows: counting again takes a moment."""
+        _ = self._fitted
+        return PARTS.empty_table()
+
+    def restore(self, parts: pa.Table, train: pa.Table | ibis.Table, *, as_of: date | None = None) -> Self:
+        """The counts of the training rows; see ``Recommender.restore``."""
+        return self.fit(train, as_of=as_of)
+
+    @property
+    def _fitted(self) -> pa.Array:
+        if self._ranked is None:
+            raise NotFittedError("Popularity was used before fit; fit it first")
+        return self._ranked
 
 
 def _people_per_item(rows: pa.Table | ibis.Table) -> pa.Table:

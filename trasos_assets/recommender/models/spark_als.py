@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import ibis
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trasos_assets.recommender.ids import IdMap, Ids
-from trasos_assets.recommender.interactions import KINDS, EventWeights
+from trasos_assets.recommender.interactions import KINDS, LEAST_WEIGHT, EventWeights
 from trasos_assets.recommender.models.als import ALSConfig
 from trasos_assets.recommender.models.base import RECOMMENDED, NotFittedError
 from trasos_assets.recommender.models.factors import FACTORS, ITEM, PERSON, FactorModel
@@ -104,7 +104,7 @@ class SparkALS:
         rows = frame_of(train, session)
         if as_of is not None:
             rows = rows.where(f.col("day") <= f.lit(as_of))
-        weighted = weighted_pairs(rows, self.config.weights)
+        weighted = weighted_pairs(rows, self.config.weights, as_of=as_of)
         items = IdMap.from_ids(weighted.select("item_id").distinct().toArrow()["item_id"])
         if len(items) == 0:
             raise ValueError("there is no interaction to fit ALS to; widen the days or raise the event weights")
@@ -178,6 +178,30 @@ class SparkALS:
         )
         return lists.toArrow().cast(RECOMMENDED).sort_by([("person_id", "ascending"), ("rank", "ascending")])
 
+    def similar(self, items: Ids, k: int, *, allowed_items: Ids | None = None) -> pa.Table:
+        """The items of the highest cosine of vectors, which are all here; see ``Recommender.similar``."""
+        return self._items_alone.similar(items, k, allowed_items=allowed_items)
+
+    def score_pairs(self, pairs: pa.Table) -> np.ndarray:
+        """See ``ScoresPairs``; fetches the vectors of the people in ``pairs``."""
+        from pyspark.sql import functions as f
+
+        model = self._fitted
+        asked = frame_of(pa.table({"id": IdMap.from_ids(pairs["person_id"]).external_ids}), model.people.sparkSession)
+        people = model.people.join(asked, "id").select(f.lit(PERSON).alias("side"), "id", "factors").toArrow()
+        rows = pa.concat_tables([self.item_factors(), people.cast(FACTORS)])
+        return FactorModel.from_table(rows).score_pairs(pairs)
+
+    def parts(self) -> pa.Table:
+        """The vectors of both sides; fetches all people's (``factor_frame`` does not). See ``Recommender.parts``."""
+        return FactorModel.from_table(self.factor_table()).parts()
+
+    def restore(self, parts: pa.Table | ibis.Table, train: Any, *, as_of: date | None = None) -> Self:
+        """The model of stored vectors; the training rows are not looked at. See ``Recommender.restore``."""
+        restored = type(self).from_factors(parts, self.config)
+        self._model, self.config = restored._model, restored.config
+        return self
+
     @property
     def factors(self) -> SparkFactors:
         """The fitted vectors, where they are."""
@@ -198,13 +222,17 @@ class SparkALS:
 
     def item_factors(self) -> pa.Table:
         """Columns side (``item``), id, factors (list of float32), sorted by id."""
-        empty = np.empty((0, self._fitted.item_factors.shape[1]), np.float32)
-        no_people = IdMap(pa.array([], pa.string()))
-        return FactorModel(no_people, self._fitted.items, empty, self._fitted.item_factors).table(ITEM)
+        return self._items_alone.table(ITEM)
 
     def factor_table(self) -> pa.Table:
         """Both sides in one table, sorted by side and id, as ``ALS.factor_table``; fetches all people's vectors."""
         return pa.concat_tables([self.item_factors(), self.person_factors()])
+
+    @property
+    def _items_alone(self) -> FactorModel:
+        """The model of nobody."""
+        empty = np.empty((0, self._fitted.item_factors.shape[1]), np.float32)
+        return FactorModel(IdMap(pa.array([], pa.string())), self._fitted.items, empty, self._fitted.item_factors)
 
     @property
     def _fitted(self) -> SparkFactors:
@@ -213,19 +241,33 @@ class SparkALS:
         return self._model
 
 
-def weighted_pairs(rows: DataFrame, weights: EventWeights) -> DataFrame:
-    """Frame of training_interactions as person_id, item_id, weight (above 0): ``InteractionMatrix`` in Spark."""
+def weighted_pairs(rows: DataFrame, weights: EventWeights, *, as_of: date | None = None) -> DataFrame:
+    """Frame of training_interactions as person_id, item_id, weight (above 0): ``InteractionMatrix`` in Spark.
+
+    What has faded below a confidence of 1 is raised to it by the fit: MLlib cannot say "less sure than never touched".
+    """
     from pyspark.sql import functions as f
 
-    times = [f.sum(f.coalesce(f.col(kind), f.lit(0))).alias(kind) for kind in KINDS]
+    left = f.lit(1.0)
+    if weights.half_life_days is not None:
+        last = as_of or rows.agg(f.max("day")).collect()[0][0]
+        age = f.greatest(f.datediff(f.lit(last), f.col("day")), f.lit(0))
+        left = f.pow(f.lit(0.5), age / f.lit(float(weights.half_life_days)))
+    times = []
+    for kind in KINDS:
+        counts = f.coalesce(f.col(kind), f.lit(0)).cast("double")
+        once = f.max(f.when(counts > 0, left).otherwise(0.0))
+        times.append((once if weights.repeats == "once" else f.sum(counts * left)).alias(kind))
     counted = rows.groupBy("person_id", "item_id").agg(*times)
     weight = f.lit(0.0)
+    touched = f.lit(False)
     for kind, of_kind in zip(KINDS, weights.by_kind, strict=True):
-        counts = (f.col(kind) > 0).cast("double") if weights.repeats == "once" else f.col(kind).cast("double")
-        weight = weight + counts * of_kind
+        weight = weight + f.col(kind) * of_kind
+        touched = touched | ((f.col(kind) * of_kind) > 0)
+    least = 0.0 if weights.half_life_days is None else LEAST_WEIGHT
     # In single precision, as ``implicit`` is given it.
-    single = weight.cast("float").cast("double").alias("weight")
-    return counted.select("person_id", "item_id", single).where(f.col("weight") > 0)
+    single = f.greatest(weight, f.lit(least)).cast("float").cast("double").alias("weight")
+    return counted.where(touched).select("person_id", "item_id", single).where(f.col("weight") > 0)
 
 
 def _vectors(frame: DataFrame, factors: int) -> np.ndarray:
