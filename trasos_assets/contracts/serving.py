@@ -54,7 +54,11 @@ RECOMMENDATIONS = Contract(
     rules=(
         Rule("unknown_source", lambda t: t.source.isin(SOURCES)),
         Rule("unknown_reason", lambda t: t.reason.isin(REASONS)),
-        Rule("reason_without_its_item", lambda t: t.because_item_id.notnull() == t.reason.isin(WITH_ITEM)),
+        # Not by ==: Spark reads `a = b IN (...)` from the left.
+        Rule(
+            "reason_without_its_item",
+            lambda t: t.reason.isin(WITH_ITEM).ifelse(t.because_item_id.notnull(), t.because_item_id.isnull()),
+        ),
         Rule("pinned_for_no_reason", lambda t: (t.source == PINNED) == (t.reason == PINNED)),
         Rule("rank_not_positive", lambda t: t["rank"] >= 1),
     ),
