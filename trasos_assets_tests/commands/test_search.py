@@ -34,7 +34,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TRASOS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TRASOS_TEST_DAYS", "7")
     monkeypatch.setenv("TRASOS_FOLDS", "2")
+    # Where the terminal is dumb, rich goes by a width only if there is a height too.
     monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("LINES", "50")
     get_settings.cache_clear()
     yield tmp_path / "data"
     monkeypatch.undo()
