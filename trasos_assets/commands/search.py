@@ -59,8 +59,8 @@ def search(
 
 
 def _search(settings: Settings, store: LakeStore) -> None:
-    from trasos_assets.contracts.reference import ITEM_CATALOGUE
     from trasos_assets.contracts.models import TRIALS
+    from trasos_assets.contracts.reference import ITEM_CATALOGUE
     from trasos_assets.contracts.science import TRAINING_INTERACTIONS
     from trasos_assets.defs.operations.instance import open_instance
     from trasos_assets.defs.science.search import report_search, run_search, write_page

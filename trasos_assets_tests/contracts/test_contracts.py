@@ -32,7 +32,17 @@ def a_contract(**changes: object) -> Contract:
 
 
 def test_no_two_contracts_share_a_name() -> None:
-    from trasos_assets.contracts import analytics, engineering, erasure, models, monitoring, reference, science, serving, storage
+    from trasos_assets.contracts import (
+        analytics,
+        engineering,
+        erasure,
+        models,
+        monitoring,
+        reference,
+        science,
+        serving,
+        storage,
+    )
 
     modules = (analytics, engineering, erasure, models, monitoring, reference, science, serving, storage)
     listed = [c.name for module in modules for c in module.CONTRACTS]

@@ -9,8 +9,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from trasos_assets.contracts.reference import ITEM_CATALOGUE
 from trasos_assets.contracts.models import CHAMPION, EVALUATIONS, TRIALS
+from trasos_assets.contracts.reference import ITEM_CATALOGUE
 from trasos_assets.defs.science import evaluation
 from trasos_assets.lake.store import LakeStore
 from trasos_assets.lake.table import FUNCTIONS

@@ -9,9 +9,9 @@ import ibis
 import pytest
 
 from trasos_assets.contracts.engineering import IDENTITIES, INTERACTIONS
-from trasos_assets.contracts.reference import ITEM_CATALOGUE
 from trasos_assets.contracts.model import Contract
 from trasos_assets.contracts.models import CHAMPION, CHAMPION_MODEL
+from trasos_assets.contracts.reference import ITEM_CATALOGUE
 from trasos_assets.contracts.science import CUSTOMER_FEATURES, ITEM_FEATURES
 from trasos_assets.contracts.serving import ALSO_BOUGHT, RECOMMENDATIONS, SIMILAR_ITEMS, SUBSTITUTES
 from trasos_assets.defs.science import serving
