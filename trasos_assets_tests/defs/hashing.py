@@ -10,11 +10,13 @@ JUDGE_THE_CHAMPION = {"leaderboard", "model_comparisons"}
 LEFT_OUT = {name for name, contract in CONTRACTS.items() if contract.volatile} | JUDGE_THE_CHAMPION
 
 
+def is_compared(file: str) -> bool:
+    """Whether a file, by its path below the lake, must hold the same bytes in two lakes of the same input."""
+    parts = file.split("/")
+    return file.endswith(".parquet") and not LEFT_OUT & set(parts) and not any(part.startswith(".") for part in parts)
+
+
 def published_hashes(data: Path) -> dict[str, str]:
-    """Content hash of every published file of every table but ``LEFT_OUT``, by its path below the lake."""
-    lake = data / "lake"
-    return {
-        str(file.relative_to(lake)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(lake.rglob("*.parquet"))
-        if not LEFT_OUT & set(file.parts) and not any(part.startswith(".") for part in file.relative_to(lake).parts)
-    }
+    """Content hash of every compared file of a data folder, by its path below the lake."""
+    files = {file.relative_to(data / "lake").as_posix(): file for file in sorted((data / "lake").rglob("*.parquet"))}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if is_compared(name)}

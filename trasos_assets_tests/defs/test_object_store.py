@@ -18,7 +18,7 @@ from trasos_assets.contracts.model import DAY
 from trasos_assets.lake.query import run_query
 from trasos_assets.lake.warehouse import at_hand
 from trasos_assets.settings import Settings
-from trasos_assets_tests.defs.hashing import published_hashes
+from trasos_assets_tests.defs.hashing import is_compared, published_hashes
 from trasos_assets_tests.defs.killing import AFTER
 from trasos_assets_tests.defs.test_reliability import DAYS, RUN, Hashes, Runner, land, states_of_runs
 from trasos_assets_tests.s3_server import SECRET, Request, S3Server, s3_server
@@ -66,13 +66,14 @@ class Stored:
     after: Hashes
     log: dict[str, list[Request]] = field(default_factory=dict)
 
-    def published_hashes(self) -> Hashes:
-        """As ``hashes`` of a folder: content of every published file but the ledger's."""
+    def hashes(self) -> Hashes:
+        """As ``published_hashes`` of a folder."""
         root = f"{BUCKET}/{PREFIX}/lake/"
+        below = {name[len(root) :]: name for name in self.files.find(root)}
         return {
-            name[len(root) :]: hashlib.sha256(self.files.cat_file(name)).hexdigest()
-            for name in self.files.find(root)
-            if name.endswith(".parquet") and "/landing_ledger/" not in name
+            file: hashlib.sha256(self.files.cat_file(name)).hexdigest()
+            for file, name in below.items()
+            if is_compared(file)
         }
 
     def land(self, days: list[str]) -> None:
