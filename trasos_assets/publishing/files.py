@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -67,7 +67,12 @@ def current(target: Path) -> Published | None:
 
 
 def publish_files(
-    tables: Mapping[str, tuple[Contract, Path]], target: Path, *, as_of: date, keep: int, lock: Path | None = None
+    tables: Mapping[str, tuple[Contract, Path]],
+    target: Path,
+    *,
+    as_of: date,
+    keep: int,
+    lock: AbstractContextManager[object] | None = None,
 ) -> Published:
     """Publish the tables' Parquet files as a version, unless the current version holds the very same.
 
@@ -76,7 +81,7 @@ def publish_files(
         target: where versions stand; a folder, or a place in an object store.
         as_of: last day of the data.
         keep: how many versions stand afterwards, this one among them.
-        lock: file to lock; by default one in ``target``, which then must be a folder.
+        lock: held meanwhile, so that one publisher is at work; by default a file in ``target``, then a folder.
 
     Raises:
         PublishError: a table was never built.
@@ -87,7 +92,7 @@ def publish_files(
     if missing:
         raise PublishError(f"{', '.join(sorted(missing))} were never built; run `trasos run` first")
     make_folder(target)
-    with FileLock(_lock_file(target, lock)):
+    with _lock_in(target) if lock is None else lock:
         version = f"{as_of:%Y%m%d}-{_digest(tables)}"
         pointer = _pointer(target)
         _sweep(target)
@@ -131,13 +136,10 @@ def unpublish(target: Path) -> bool:
     return bool(ours)
 
 
-def _lock_file(target: Path, lock: Path | None) -> Path:
-    if lock is not None:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        return lock
+def _lock_in(target: Path) -> AbstractContextManager[object]:
     if is_remote(target):
-        raise PublishError(f"{shown(target)} is no folder: name a lock file of this machine")
-    return target / ".lock"
+        raise PublishError(f"{shown(target)} is no folder: name a lock of this machine")
+    return FileLock(target / ".lock")
 
 
 def _digest(tables: Mapping[str, tuple[Contract, Path]]) -> str:

@@ -13,6 +13,8 @@ from trasos_assets.publishing.postgres import InPostgres, publish_postgres
 from trasos_assets.settings import Settings
 
 SERVED = {contract.name: contract for contract in CONTRACTS}
+LOCK = "published"
+"""Name of the writers' lock that a publisher holds, among those of the tables."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def publish(
         settings.published_dir,
         as_of=as_of,
         keep=settings.publish_keep,
-        lock=settings.local_dir / ".published.lock",
+        lock=store.writing(LOCK, on_wait=on_wait),
     )
     secret = settings.publish_postgres.get_secret_value() if settings.publish_postgres else ""
     dsn = postgres or secret

@@ -133,7 +133,7 @@ def _with_a_reason(settings: pytest.MonkeyPatch) -> None:
 
 
 def _asked_in_vain(lake: LakeStore, instance: dg.DagsterInstance) -> dict[str, str]:
-    """Why a candidate was refused; the champion serves on, and the checks of its criteria fail loudly."""
+    """Why a candidate was refused; the champion serves on, and the checks of its criteria warn."""
     before = rows_of(lake, "champion"), rows_of(lake, "champion_model")
     done = run(instance, ASKING)
     assert (rows_of(lake, "champion"), rows_of(lake, "champion_model")) == before
@@ -141,7 +141,7 @@ def _asked_in_vain(lake: LakeStore, instance: dg.DagsterInstance) -> dict[str, s
     failed = {check.check_name: check for check in done.get_asset_check_evaluations() if not check.passed}
     judged = {row["criterion"] for row in rows_of(lake, "definition_of_done") if row["judged"]}
     assert set(failed) == set(refused) & judged
-    assert all(check.severity == dg.AssetCheckSeverity.ERROR and not check.blocking for check in failed.values())
+    assert all(check.severity == dg.AssetCheckSeverity.WARN and not check.blocking for check in failed.values())
     return refused
 
 

@@ -37,6 +37,7 @@ from trasos_assets.lake.store import LakeStore
 from trasos_assets.landing.ledger import Stock, read_ledger, settle
 from trasos_assets.places import is_remote
 from trasos_assets.publishing.files import unpublish
+from trasos_assets.publishing.publish import LOCK
 from trasos_assets.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -217,7 +218,9 @@ class _Around:
         settle(store, [], run_id=run_id, days={*plan.days_of(by_day), *(journal.days or ())})
         report_balance(instance, store)
         # Every version that was handed to the shop's backend holds lists of people; the run makes one without them.
-        unpublish(settings.published_dir)
+        # One that is at work may hold them yet, and ends first.
+        with store.writing(LOCK):
+            unpublish(settings.published_dir)
         names = [key.path[-1] for key in graph.materializable_asset_keys]
         last = plan.table_run(
             graph,
