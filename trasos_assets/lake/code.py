@@ -9,6 +9,7 @@ import inspect
 import textwrap
 import types
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "trasos_assets"
@@ -34,7 +35,8 @@ def _file_of(module: str) -> Path | None:
     return None
 
 
-def _imports(source: str) -> set[str]:
+@cache
+def _imports(source: str) -> frozenset[str]:
     """Modules of ours that a source imports, anywhere in it; ``from m import n`` counts as m and m.n."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -42,7 +44,7 @@ def _imports(source: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {module for module in found if _counts(module)}
+    return frozenset(module for module in found if _counts(module))
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -54,7 +56,7 @@ def _names(code: types.CodeType) -> set[str]:
 def _leans_on(function: Callable[..., object]) -> tuple[set[str], list[types.FunctionType]]:
     """Modules of ours that one function uses, and functions of its own module where that is not hashed whole."""
     try:
-        modules = _imports(textwrap.dedent(inspect.getsource(function)))
+        modules = set(_imports(textwrap.dedent(inspect.getsource(function))))
     except SyntaxError:  # a lambda, cut out of the expression that it stands in
         modules = set()
     helpers = []

@@ -80,6 +80,7 @@ class Primitives:
         from trasos_assets.lake.engines.duckdb import DuckDBEngine
         from trasos_assets.lake.event_log import BatchedSqliteEventLogStorage
         from trasos_assets.landing import ledger
+        from trasos_assets.publishing import files as published
 
         self.watch(os, "replace", "os.replace")
         self.watch(Path, "write_text", "Path.write_text")
@@ -93,6 +94,7 @@ class Primitives:
         self.watch(store.LakeStore, "publish", "LakeStore.publish")
         self.watch(store.LakeStore, "discard", "LakeStore.discard")
         self.watch(os, "fsync", "os.fsync")
+        self.watch(published, "put_in_place", "published.put_in_place")
         self.watch(ledger, "_write", "ledger._write")
         self.watch(ledger, "read_ledger", "ledger.read_ledger")
         self.watch(ingest, "settle", "settle")

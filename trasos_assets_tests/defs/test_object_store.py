@@ -17,8 +17,10 @@ from trasos_assets.contracts import CONTRACTS
 from trasos_assets.contracts.model import DAY
 from trasos_assets.lake.query import run_query
 from trasos_assets.lake.warehouse import at_hand
+from trasos_assets.publishing.files import current, verify
+from trasos_assets.reports.model_card import FOLDER as PAGES_OF_MODELS
 from trasos_assets.settings import Settings
-from trasos_assets_tests.defs.hashing import is_compared, published_hashes
+from trasos_assets_tests.defs.hashing import LEFT_OUT, is_compared, published_hashes
 from trasos_assets_tests.defs.killing import AFTER
 from trasos_assets_tests.defs.test_reliability import DAYS, RUN, Hashes, Runner, land, states_of_runs
 from trasos_assets_tests.s3_server import SECRET, Request, S3Server, s3_server
@@ -75,6 +77,23 @@ class Stored:
             for file, name in below.items()
             if is_compared(file)
         }
+
+    @property
+    def left_out(self) -> set[str]:
+        """Files of tables with a history or a clock, by their path below the folder's lake."""
+        lake = self.folder / "lake"
+        files = {file.relative_to(lake).as_posix() for file in lake.rglob("part-0.parquet")}
+        return {file for file in files if LEFT_OUT & set(file.split("/"))}
+
+    def names(self, place: str) -> list[str]:
+        """Paths of the objects below a place of the data."""
+        root = f"{BUCKET}/{PREFIX}/"
+        return sorted(name.removeprefix(root) for name in self.files.find(f"{root}{place}"))
+
+    def version_of_candidate(self) -> str:
+        """The version of the model that asked to serve in the folder's line."""
+        sql = "SELECT model_version AS v FROM science.candidate"
+        return json.loads(run_query(self.folder / "trasos.duckdb", sql, "json", lake=self.folder / "lake"))[0]["v"]
 
     def land(self, days: list[str]) -> None:
         """Copy days of what was simulated into the landing place."""
@@ -136,15 +155,43 @@ def test_a_partition_is_published_by_one_put_and_nothing_else_becomes_visible(st
     once = {f"lake/{file}" for file in stored.before}
     assert {path: puts[path] for path in once} == dict.fromkeys(once, 1)
     beside = {path for path in set(puts) - once if not path.endswith("/_contract.json")}
-    assert beside == {
-        "lake/_format.json",
-        "lake/engineering/landing_ledger/part-0.parquet",
+    ledger = "lake/engineering/landing_ledger/part-0.parquet"
+    assert {path: puts[path] for path in beside - {ledger}} == dict.fromkeys(beside - {ledger}, 1)
+    known = {"lake/_format.json", "trasos.duckdb", *(f"lake/{file}" for file in stored.left_out)}
+    known |= {path for of in ("reports", "published") for path in stored.names(of)}
+    assert beside == known
+    assert {path for path in beside if path.startswith("reports/")} >= {
         "reports/dashboard/index.html",
-        "reports/dashboard/plotly.min.js",
-        "trasos.duckdb",
+        "reports/leaderboard.html",
+        "reports/monitoring.html",
+        f"reports/{PAGES_OF_MODELS}/{stored.version_of_candidate()}.html",
     }
+    order = [r.path.removeprefix(root) for r in requests if r.method == "PUT"]
+    for page in ("reports/dashboard/index.html", "reports/leaderboard.html"):
+        assert order.index(f"{page.rpartition('/')[0]}/plotly.min.js") < order.index(page)
     assert not [path for path in puts if "staging" in path or "/." in path]
     assert not [r for r in requests if r.method == "DELETE"]
+
+
+def test_the_published_lists_are_those_of_a_folder_and_their_pointer_is_put_last(stored: Stored) -> None:
+    settings = stored.settings(stored.base / "local")
+    there, here = current(settings.published_dir), current(stored.folder / "published")
+    assert there is not None and here is not None
+    assert (there.version, there.manifest, verify(there)) == (here.version, here.manifest, [])
+    files = {file.name: file.read_bytes() for file in here.folder.iterdir()}
+    version = f"published/versions/{here.version}"
+    assert {name: (there.folder / name).read_bytes() for name in files} == files
+    lists = (stored.folder / "lake" / "science" / "recommendations" / "part-0.parquet").read_bytes()
+    assert files["recommendations.parquet"] == lists
+    root = f"{BUCKET}/{PREFIX}/"
+    puts = [r.path.removeprefix(root) for r in stored.log["first"] if r.method == "PUT"]
+    puts = [path for path in puts if path.startswith("published/")]
+    assert len(puts) == len(files) + 1
+    assert puts[-2:] == [f"{version}/manifest.json", "published/current.json"]
+    seen = stored.server.seen()
+    said = stored.runner.on_store(stored.base / "local", ["publish"])
+    assert f"stands already: version {here.version}" in said
+    assert not [r for r in stored.server.requests(seen) if r.method in ("PUT", "POST", "DELETE")]
 
 
 def test_the_store_is_asked_little_more_than_once_for_a_file(stored: Stored) -> None:
@@ -208,7 +255,15 @@ def test_a_run_killed_in_mid_publish_leaves_every_table_readable_and_the_next_on
     settings = stored.settings(local)
     for contract in CONTRACTS.values():
         run_query(at_hand(settings), f"FROM {contract.owner}.{contract.name}", "csv", lake=settings.lake_dir)
+    before, after = current(stored.folder / "published"), current(stored.base / "later" / "published")
+    assert before is not None and after is not None and before.version != after.version
+    stored.runner.on_store(local, RUN, {"at": "published.put_in_place", "call": 6, "when": AFTER})
+    standing = current(settings.published_dir)
+    assert standing is not None and (standing.version, verify(standing)) == (before.version, [])
+    assert len(stored.names(f"published/versions/{after.version}")) == 6
     stored.runner.on_store(local, RUN)
+    standing = current(settings.published_dir)
+    assert standing is not None and (standing.version, verify(standing)) == (after.version, [])
     assert stored.hashes() == stored.after
     assert "FAILURE" in states_of_runs(local)
     assert not list((local / "lake").rglob("part-0.parquet")), "staged files were left"

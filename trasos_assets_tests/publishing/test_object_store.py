@@ -44,7 +44,7 @@ class Shop:
         return [f"{r.method} {r.path.removeprefix(root)}" for r in found]
 
 
-class Cut(RuntimeError):
+class CutError(RuntimeError):
     """The publisher's end, in mid work."""
 
 
@@ -72,7 +72,7 @@ def cut_before(patch: pytest.MonkeyPatch, step: int) -> None:
         nonlocal seen
         seen += method in _CHANGES
         if seen >= step:
-            raise Cut(f"before change {step}")
+            raise CutError(f"before change {step}")
         return await reach(self, method, *arguments, **options)
 
     patch.setattr(s3fs.S3FileSystem, "_call_s3", reaching)
@@ -127,7 +127,7 @@ def test_cut_before_any_change_of_the_store_a_whole_version_is_pointed_to_and_th
             cut_before(patch, step)
             try:
                 done = shop.publish(2)
-            except Cut:
+            except CutError:
                 done = None
         standing = current(shop.target)
         assert standing is not None and verify(standing) == []
@@ -145,7 +145,7 @@ def test_a_remnant_of_a_version_that_was_never_ended_is_removed(shop: Shop) -> N
     shop.publish(0)
     with pytest.MonkeyPatch.context() as patch:
         cut_before(patch, 4)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             shop.publish(1)
     left = versions_of(shop)
     assert sorted(map(len, left.values())) == [3, FILES]
@@ -178,7 +178,7 @@ def test_unpublishing_takes_the_pointer_first_and_leaves_nothing(shop: Shop) -> 
         shop.publish(number)
     with pytest.MonkeyPatch.context() as patch:
         cut_before(patch, 2)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             unpublish(shop.target)
     assert current(shop.target) is None and len(versions_of(shop)) == 2
     assert unpublish(shop.target)

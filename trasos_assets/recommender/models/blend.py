@@ -21,7 +21,7 @@ from trasos_assets.recommender.models.base import PARTS, RECOMMENDED, NotFittedE
 from trasos_assets.recommender.models.blend_attributes import Attributes
 from trasos_assets.recommender.models.blend_features import Candidates, Snapshot
 from trasos_assets.recommender.models.blend_history import History
-from trasos_assets.recommender.models.blend_lessons import learned, lessons_of
+from trasos_assets.recommender.models.blend_lessons import Lesson, learned, lessons_of
 from trasos_assets.recommender.models.blend_ranker import Ranker, RankerConfig
 from trasos_assets.recommender.models.factors import FactorModel
 from trasos_assets.recommender.models.item_knn import ItemKNN, ItemKNNConfig
@@ -177,19 +177,19 @@ class Blend:
             assert isinstance(past, pa.Table)
             if past.num_rows == 0 or truth.num_rows == 0:
                 continue
-            then = self._snapshot(past, through, self._als_of(past, through))
-            config = self.config
-            windows.append(
-                lessons_of(
-                    then,
-                    truth,
-                    people=config.people,
-                    candidates=config.candidates,
-                    own_items=config.own_items,
-                    seed=config.ranker.seed,
-                )
-            )
+            windows.append(self._lessons(past, through, truth))
         return learned(windows, self.config.ranker, self.config.least_purchases)
+
+    def _lessons(self, past: pa.Table, through: date, truth: pa.Table) -> list[Lesson]:
+        config = self.config
+        return lessons_of(
+            self._snapshot(past, through, self._als_of(past, through)),
+            truth,
+            people=config.people,
+            candidates=config.candidates,
+            own_items=config.own_items,
+            seed=config.ranker.seed,
+        )
 
     def _scores(self, now: Snapshot, asked: IdMap, chosen: Candidates) -> np.ndarray:
         """Of strangers, recent popularity: trees learn from newcomers too, but were no better for them than a count."""

@@ -177,7 +177,9 @@ class Snapshot:
         columns["overdue"] = columns["since_last"] / columns["gap"]
         columns["against_taste"] = columns[f"popularity_{TASTE_DAYS}"] - columns["person_taste"]
         columns.update(self.attributes.columns(of_person, warm, item))
-        return {name: values.astype(np.float32) for name, values in columns.items()}
+        for name, values in columns.items():
+            columns[name] = values.astype(np.float32)
+        return columns
 
     def _model_columns(
         self, asked: IdMap, chosen: Candidates, of_person: np.ndarray, warm: np.ndarray

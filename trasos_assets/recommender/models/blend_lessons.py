@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -54,8 +54,10 @@ def lessons_of(
     return lessons
 
 
-def learned(windows: Sequence[Sequence[Lesson]], config: RankerConfig, least_purchases: int) -> Ranker | None:
+def learned(windows: Sequence[list[Lesson]], config: RankerConfig, least_purchases: int) -> Ranker | None:
     """The ranker of all windows (the latest first), or None if it would do worse than the fixed sum.
+
+    The windows are emptied: what a ranker learns from is one matrix, and would be held twice beside them.
 
     That is tried on the latest window by a ranker of the older ones, where there are any: the mean over people of
     NDCG@10 among the candidates, with the person's own items and without them, must be higher than that of the fixed
@@ -64,15 +66,32 @@ def learned(windows: Sequence[Sequence[Lesson]], config: RankerConfig, least_pur
     windows = [lessons for lessons in windows if lessons]
     if sum(int(lesson.bought.sum()) for lessons in windows for lesson in lessons) < max(1, least_purchases):
         return None
-    older = [lesson for lessons in windows[1:] for lesson in lessons]
-    if older and not is_worth_it(_fitted(older, config), windows[0]):
-        return None
-    return _fitted([lesson for lessons in windows for lesson in lessons], config)
+    features, windows = _in_one(windows)
+    names, bought = windows[0][0].names, [lesson.bought for lessons in windows for lesson in lessons]
+    latest = len(windows[0])
+    if len(bought) > latest:
+        older = np.concatenate(bought[latest:])
+        ranker = Ranker.fit(names, features[len(features) - len(older) :], older, config)
+        if not is_worth_it(ranker, windows[0]):
+            return None
+    return Ranker.fit(names, features, np.concatenate(bought), config)
 
 
-def _fitted(lessons: Sequence[Lesson], config: RankerConfig) -> Ranker:
-    features = np.concatenate([lesson.features for lesson in lessons])
-    return Ranker.fit(lessons[0].names, features, np.concatenate([lesson.bought for lesson in lessons]), config)
+def _in_one(windows: Sequence[list[Lesson]]) -> tuple[np.ndarray, list[list[Lesson]]]:
+    """The features of all lessons, one below the other, and the lessons with their part of it in place of their own."""
+    rows = sum(len(lesson.person) for lessons in windows for lesson in lessons)
+    features = np.empty((rows, len(windows[0][0].names)), np.float32)
+    start, found = 0, []
+    for lessons in windows:
+        moved = []
+        while lessons:
+            lesson = lessons.pop(0)
+            part = features[start : start + len(lesson.person)]
+            part[:] = lesson.features
+            moved.append(replace(lesson, features=part))
+            start += len(part)
+        found.append(moved)
+    return features, found
 
 
 def is_worth_it(ranker: Ranker, lessons: Sequence[Lesson]) -> bool:

@@ -17,7 +17,7 @@ from trasos_assets.recommender.interactions import pair_matrix
 from trasos_assets.recommender.models.base import RECOMMENDED, SIMILAR, recommended_table
 
 # Cells of a block of scores; a cell takes some 40 bytes while its block is ranked.
-BLOCK_CELLS = 4_000_000
+BLOCK_CELLS = 1_000_000
 _TABLE_CELLS = 1 << 27
 # What 64 bits leave for a cell's row and column beside its score.
 _PLACE_BITS = 32
