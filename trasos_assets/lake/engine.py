@@ -46,6 +46,9 @@ def connect(temp_directory: Path, memory_limit: str, threads: int) -> "ibis.back
     # Not part of the connection's config: the extension that knows time zones is loaded only after it.
     backend.raw_sql("SET TimeZone = 'UTC'")
     backend.raw_sql("SET enable_progress_bar = false")
+    # The system keeps files that were read in memory that it can take back; DuckDB would keep them once more, in memory
+    # that models cannot have meanwhile.
+    backend.raw_sql("SET enable_external_file_cache = false")
     return backend
 
 

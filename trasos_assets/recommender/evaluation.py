@@ -26,7 +26,7 @@ from trasos_assets.recommender.interactions import distinct_pairs
 from trasos_assets.recommender.list_metrics import PER_LIST, ItemFacts, Shown, coverage, gini
 from trasos_assets.recommender.metrics import PER_PERSON, Judged, judge
 from trasos_assets.recommender.models.base import Recommender
-from trasos_assets.recommender.resources import Meter
+from trasos_assets.recommender.resources import Meter, give_back
 from trasos_assets.recommender.segments import COLD_ITEMS, PEOPLE_PARTS, Seen, Truth, seen_days, truths
 from trasos_assets.recommender.splits import Split, folds
 
@@ -80,6 +80,7 @@ def evaluate(
             for alias in sorted(alias for alias, of in (aliases or {}).items() if of == name):
                 at = rows.schema.get_field_index("model")
                 found.append(rows.set_column(at, "model", pa.repeat(alias, rows.num_rows)))
+    give_back()
     return pa.concat_tables(found)
 
 

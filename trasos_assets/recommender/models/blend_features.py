@@ -23,7 +23,7 @@ from trasos_assets.recommender.topk import top_k
 RECENT_DAYS = 14
 WINDOWS = (3, 7, 14, 28, 56, 112)
 TASTE_DAYS = 56
-_PAIRS_AT_ONCE = 100_000
+_PAIRS_AT_ONCE = 25_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,8 +71,7 @@ def learned(windows: Sequence[list[Lesson]], config: RankerConfig, least_purchas
     latest = len(windows[0])
     if len(bought) > latest:
         older = np.concatenate(bought[latest:])
-        ranker = Ranker.fit(names, features[len(features) - len(older) :], older, config)
-        if not is_worth_it(ranker, windows[0]):
+        if not is_worth_it(Ranker.fit(names, features[-len(older) :], older, config), windows[0]):
             return None
     return Ranker.fit(names, features, np.concatenate(bought), config)
 
