@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from trasos_assets.cli import app
+from trasos_assets.commands.terminal import console
 from trasos_assets.contracts.models import TRIALS
 from trasos_assets.contracts.schema import violations
 from trasos_assets.contracts.science import TRAINING_INTERACTIONS
@@ -34,9 +35,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TRASOS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TRASOS_TEST_DAYS", "7")
     monkeypatch.setenv("TRASOS_FOLDS", "2")
-    # Where the terminal is dumb, rich goes by a width only if there is a height too.
-    monkeypatch.setenv("COLUMNS", "250")
-    monkeypatch.setenv("LINES", "50")
+    # The console was made, with the width that there was, before any test began.
+    monkeypatch.setattr(console, "_width", 250)
+    monkeypatch.setattr(console, "_height", 50)
     get_settings.cache_clear()
     yield tmp_path / "data"
     monkeypatch.undo()
