@@ -148,7 +148,8 @@ class SparkBackend(Backend):
         return expr.__pandas_result__(self.to_pyarrow(expr.as_table(), limit=limit).to_pandas())
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
-        table = op.data.to_pyarrow(op.schema)
+        # Spark takes a table whose first chunks are empty for an empty one.
+        table = op.data.to_pyarrow(op.schema).combine_chunks()
         self._session.createDataFrame(table).createOrReplaceTempView(op.name)
 
     def _create_cached_table(self, name: str, expr: ibis.Table) -> ibis.Table:

@@ -292,6 +292,14 @@ def test_aggregates_and_windows_mean_the_same_on_both_engines(engine: SparkEngin
         assert engine.backend.to_pyarrow(ordered).to_pylist() == door.to_pyarrow(ordered).to_pylist()
 
 
+@pytest.mark.parametrize("empty", [1, 2, 3])
+def test_a_table_in_chunks_keeps_all_rows_though_the_first_chunks_are_empty(engine: SparkEngine, empty: int) -> None:
+    rows = pa.table({"id": [f"e{n}" for n in range(9)], "n": range(9)})
+    chunks = [*[rows.slice(0, 0)] * empty, *(rows.slice(n, 1) for n in range(9))]
+    table = ibis.memtable(pa.concat_tables(chunks))
+    assert engine.backend.to_pyarrow(table.order_by("n")).to_pylist() == rows.to_pylist()
+
+
 def test_a_day_s_ids_that_differ_in_one_have_another_hash(engine: SparkEngine) -> None:
     ids = ibis.memtable({"id": [f"e{n}" for n in range(1000)]})
     whole, less = (engine.backend.to_pyarrow(t.agg(h=t.id.hash().bit_xor())) for t in (ids, ids.filter(ids.id != "e7")))
