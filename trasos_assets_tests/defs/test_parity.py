@@ -108,7 +108,7 @@ def assert_same(duckdb: Lake, spark: Lake) -> None:
     assert_equal_quality(ours["leaderboard"], theirs["leaderboard"])
     served = ["sequence", "model", "action", "as_of"]
     assert ours["champion"].select(served).equals(theirs["champion"].select(served))
-    assert_same_lists(ours["recommendations"], theirs["recommendations"], silent[0])
+    assert_same_lists(ours["recommendations"], theirs["recommendations"])
 
 
 def unheard(als_model: pa.Table) -> pa.Array:
@@ -143,20 +143,12 @@ def assert_equal_quality(ours: pa.Table, theirs: pa.Table) -> None:
             assert abs(value - again) <= half, (one, value, again)
 
 
-def assert_same_lists(ours: pa.Table, theirs: pa.Table, unheard_people: pa.Array) -> None:
-    """The same people with lists as long, the popular to the last digit, nearly all of the model's items shared."""
-    plain = ["person_id", "rank", "source", "as_of"]
-    assert ours.select(plain).equals(theirs.select(plain))
-    by_popularity = [t.filter(pc.equal(t["source"], "popularity")).drop("model_version") for t in (ours, theirs)]
-    assert by_popularity[0].equals(by_popularity[1])
-    pairs = [
-        set(zip(t["person_id"].to_pylist(), t["item_id"].to_pylist(), strict=True))
-        for t in (
-            of_others(t.filter(pc.equal(t["source"], "als")), "person_id", unheard_people) for t in (ours, theirs)
-        )
-    ]
-    assert len(pairs[0]) > 5000
-    assert len(pairs[0] & pairs[1]) >= 0.97 * len(pairs[0])
+def assert_same_lists(ours: pa.Table, theirs: pa.Table) -> None:
+    """To the last digit. Nothing in so small a shop beats recent popularity, which serves on both engines; how near
+    the fitted models are is asserted of their vectors, and that vectors are served alike in test_spark_serving."""
+    assert set(ours["source"].to_pylist()) == {"recent_popularity", "category_popularity"}
+    assert ours.num_rows > 30_000
+    assert ours.drop("model_version").equals(theirs.drop("model_version"))
 
 
 def test_every_table_is_the_same_from_spark_in_one_process(landing: Path, on_duckdb: Lake, tmp_path: Path) -> None:
