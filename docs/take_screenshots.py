@@ -39,8 +39,8 @@ GROUPS = ("engineering", "science", "analytics")
 ASSET_SHOWN = "recommendations"
 MAIN_LINE = (
     *("raw_events", "event_keys", "event_states", "quarantined_events", "clean_events", "interactions"),
-    *("training_interactions", "als_model", "evaluations", "leaderboard", "candidate", "definition_of_done"),
-    *("champion_model", "champion", "recommendations", "also_bought"),
+    *("training_interactions", "als_model", "leaderboard", "definition_of_done", "champion", "recommendations"),
+    "also_bought",
     *("order_lines", "orders", "daily_kpis", "conversion_funnel", "retention_cohorts", "time_to_return"),
     "kpi_dashboard",
 )
