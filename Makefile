@@ -45,10 +45,10 @@ ui: $(STAMP) ## Serve the Dagster UI with its daemon on http://127.0.0.1:3000
 	$(BIN)/trasos ui
 
 test: $(STAMP) ## Run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP) ## Run the tests that take no more than a few seconds each
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 check: $(STAMP) ## Lint, format check, types, and the definitions as Dagster sees them
 	$(BIN)/ruff check .

@@ -16,6 +16,12 @@ from trasos_assets.settings import Settings
 MakeTable = Callable[[Contract, Iterable[dict[str, Any]]], ibis.Table]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that at the end no worker waits long for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def new_backend() -> Backend:
     """An engine as the platform sets it up, in memory."""
     backend = ibis.duckdb.connect()
