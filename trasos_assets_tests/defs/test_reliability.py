@@ -26,9 +26,9 @@ from trasos_assets.landing.simulator import Dirt, SimulationConfig, simulate
 from trasos_assets_tests.defs.hashing import published_hashes
 from trasos_assets_tests.defs.killing import AFTER, BEFORE, MOMENTS
 
-KILL_POINTS = int(os.environ.get("TRASOS_KILL_POINTS", "8"))
+KILL_POINTS = int(os.environ.get("TRASOS_KILL_POINTS", "4"))
 SEED = int(os.environ.get("TRASOS_KILL_SEED", "7"))
-KILLS_A_LAKE = 4 if KILL_POINTS <= 10 else 10
+KILLS_A_LAKE = 2 if KILL_POINTS <= 10 else 10
 SHARE_BY_TIME = 0.15
 DATASETS = ("events", "catalogue", "marketing_spend", "assignments")
 DAYS = [f"2026-01-{day:02d}" for day in range(5, 9)]
