@@ -153,7 +153,7 @@ def _deliver(shop: Shop, arrivals: list[Arrival]) -> None:
         shop.ingest()
 
 
-MANY = int(os.environ.get("TRASOS_ANY_ORDER_EXAMPLES", "40"))
+MANY = int(os.environ.get("TRASOS_ANY_ORDER_EXAMPLES", "20"))
 """Each takes two to four seconds; a hundred were tried when this was written."""
 
 
